@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace duplex {
+
+/// What one connection may cost. Each has a safe default; a limit that is passed ends the connection with the
+/// error and Close code that name it, or refuses the call that would pass it.
+struct limits {
+    /// Largest message received, in bytes after reassembly. Passed: `errc::message_too_big`, Close 1009.
+    std::size_t message_bytes = std::size_t{16} << 20;
+    /// Most frames in one received message, empty ones included. Passed: `errc::too_many_fragments`, Close
+    /// 1008.
+    std::size_t message_fragments = std::size_t{1} << 18;
+    /// Bytes queued for sending above which `send` reports `above_watermark` and a running connection stops
+    /// reading until the queue has drained below half of it.
+    std::size_t queue_watermark = std::size_t{1} << 20;
+    /// Most bytes queued for sending. A message that would pass it is refused with `errc::queue_full`; a
+    /// message is always accepted into an empty queue.
+    std::size_t queue_bytes = std::size_t{16} << 20;
+};
+
+/// What an HTTP head may cost while a connection is being opened.
+struct http_limits {
+    /// Request or status line, in bytes without its end. Passed: 414.
+    std::size_t start_line_bytes = 8192;
+    /// The whole head, in bytes. Passed: 431.
+    std::size_t head_bytes = 16384;
+    /// Number of header fields. Passed: 431.
+    std::size_t header_count = 100;
+    /// Bytes kept of the body with which a server refuses the upgrade; the rest is not read.
+    std::size_t refusal_body_bytes = 16384;
+};
+
+/// How long a connection waits. Zero turns a deadline off. Resolution is that of the context's timer wheel
+/// (250 ms); a deadline is never early.
+struct timeouts {
+    using duration = std::chrono::milliseconds;
+
+    /// Resolving and connecting, up to an established transport.
+    duration connect{10'000};
+    /// From an established transport to the end of the opening handshake (RFC 6455 4).
+    duration handshake{10'000};
+    /// Without a received byte for this long, a Ping is sent.
+    duration ping_interval{30'000};
+    /// From the writing of a Ping to any received byte; then the connection is failed with
+    /// `errc::pong_timeout`.
+    duration pong{20'000};
+    /// Without a received message for this long, the connection is closed with 1001 (off by default).
+    duration idle{0};
+    /// Queued bytes that make no progress for this long fail the connection with `errc::write_timeout`.
+    duration write{30'000};
+    /// From the start of the closing handshake to the end of the transport (RFC 6455 7.1.1).
+    duration close{10'000};
+};
+
+} // namespace duplex
