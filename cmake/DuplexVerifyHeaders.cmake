@@ -1,0 +1,36 @@
+# duplex_verify_headers(<target> INCLUDES <directory> FOLDERS <folder>... LINK <library>... [WITHOUT_ASIO])
+#
+# An object library with one source for each header of include/duplex/<folder>, which includes that header first and
+# twice: it compiles if the header stands alone. The folder `.` means the headers right in include/duplex. Files in
+# impl/ are parts of other headers and left out. WITHOUT_ASIO: nothing of Asio may be reached from there.
+function(duplex_verify_headers target)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_ASIO" "INCLUDES" "FOLDERS;LINK")
+    set(without_asio "")
+    if(arg_WITHOUT_ASIO)
+        set(without_asio "#if defined(ASIO_DETAIL_CONFIG_HPP) || defined(ASIO_VERSION)\n")
+        string(APPEND without_asio "#error \"this header reaches Asio\"\n#endif\n")
+    endif()
+
+    set(sources "")
+    foreach(folder IN LISTS arg_FOLDERS)
+        if(folder STREQUAL ".")
+            file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${arg_INCLUDES}" "${arg_INCLUDES}/duplex/*.hpp")
+        else()
+            file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${arg_INCLUDES}"
+                 "${arg_INCLUDES}/duplex/${folder}/*.hpp")
+        endif()
+        list(FILTER headers EXCLUDE REGEX "/impl/")
+        foreach(header IN LISTS headers)
+            set(source "${CMAKE_CURRENT_BINARY_DIR}/${target}/${header}.cpp")
+            file(CONFIGURE OUTPUT "${source}" @ONLY CONTENT
+                 "#include <${header}>\n#include <${header}>\n${without_asio}")
+            list(APPEND sources "${source}")
+        endforeach()
+    endforeach()
+
+    if(sources)
+        add_library(${target} OBJECT ${sources})
+        target_link_libraries(${target} PRIVATE ${arg_LINK})
+        target_compile_options(${target} PRIVATE -O0 -g0 -Werror)
+    endif()
+endfunction()

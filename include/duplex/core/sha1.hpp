@@ -1,0 +1,82 @@
+#pragma once
+
+#include <duplex/core/endian.hpp>
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace duplex {
+
+namespace detail {
+
+using sha1_state = std::array<std::uint32_t, 5>;
+
+/// Takes one block of 64 bytes into the state (RFC 3174 6.1).
+constexpr void sha1_block(sha1_state& state, const std::byte* block) noexcept {
+    std::array<std::uint32_t, 80> w{};
+    for (std::size_t t = 0; t < 16; ++t)
+        w[t] = load_big<std::uint32_t>(block + 4 * t);
+    for (std::size_t t = 16; t < 80; ++t)
+        w[t] = std::rotl(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
+
+    auto [a, b, c, d, e] = state;
+    for (std::size_t t = 0; t < 80; ++t) {
+        std::uint32_t f = 0;
+        std::uint32_t k = 0;
+        if (t < 20) {
+            f = (b & c) | (~b & d);
+            k = 0x5A827999;
+        } else if (t < 40) {
+            f = b ^ c ^ d;
+            k = 0x6ED9EBA1;
+        } else if (t < 60) {
+            f = (b & c) | (b & d) | (c & d);
+            k = 0x8F1BBCDC;
+        } else {
+            f = b ^ c ^ d;
+            k = 0xCA62C1D6;
+        }
+        const std::uint32_t next = std::rotl(a, 5) + f + e + w[t] + k;
+        e = d;
+        d = c;
+        c = std::rotl(b, 30);
+        b = a;
+        a = next;
+    }
+    state[0] += a;
+    state[1] += b;
+    state[2] += c;
+    state[3] += d;
+    state[4] += e;
+}
+
+} // namespace detail
+
+/// The SHA-1 digest of `data` (RFC 3174). It proves that a server read a key (RFC 6455 4.2.2) and secures
+/// nothing.
+[[nodiscard]] constexpr std::array<std::byte, 20> sha1(std::span<const std::byte> data) noexcept {
+    detail::sha1_state state{0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
+    const auto bits = std::uint64_t{data.size()} * 8;
+    for (; data.size() >= 64; data = data.subspan(64))
+        detail::sha1_block(state, data.data());
+
+    // RFC 3174 4: a one bit, zeros, and the length in bits in the last eight bytes of a block
+    std::array<std::byte, 128> last{};
+    for (std::size_t i = 0; i < data.size(); ++i)
+        last[i] = data[i];
+    last[data.size()] = std::byte{0x80};
+    const std::size_t size = data.size() < 56 ? 64 : 128;
+    store_big(last.data() + size - 8, bits);
+    for (std::size_t i = 0; i < size; i += 64)
+        detail::sha1_block(state, last.data() + i);
+
+    std::array<std::byte, 20> digest{};
+    for (std::size_t i = 0; i < state.size(); ++i)
+        store_big(digest.data() + 4 * i, state[i]);
+    return digest;
+}
+
+} // namespace duplex

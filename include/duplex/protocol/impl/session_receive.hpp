@@ -1,0 +1,175 @@
+#pragma once
+
+// The receiving half of session: frames to events (RFC 6455 5.4, 5.5, 5.6, 8.1).
+
+#include <duplex/protocol/session.hpp>
+
+namespace duplex {
+
+inline event session::next() noexcept {
+    release_delivered();
+    if (failure_pending_) [[unlikely]]
+        return report_failure();
+    for (;;) {
+        // RFC 6455 5.5.1, 7.1.7: nothing that follows a Close or an error is looked at.
+        if (!closing_.may_receive()) [[unlikely]] {
+            decoder_.discard();
+            return {};
+        }
+        if (!in_frame_) {
+            const auto step = decoder_.next_header();
+            if (step == frame_decoder::step::need_more) return {};
+            if (step == frame_decoder::step::failed) [[unlikely]]
+                return fail_now(decoder_.error());
+            if (const errc broken = begin_frame(); broken != errc{}) [[unlikely]]
+                return fail_now(broken);
+            in_frame_ = true;
+        }
+        if (message_ready_) [[unlikely]] {
+            message_ready_ = false;
+            return end_frame({});
+        }
+        if (decoder_.remaining() != 0 && decoder_.unread() == 0) return {};
+        if (is_control(decoder_.header().op)) {
+            const std::size_t offset = decoder_.offset();
+            auto piece = decoder_.take_payload();
+            if (decoder_.header().masked) mask(piece, decoder_.header().key, offset);
+            return take_control(piece);
+        }
+
+        const frame_header& header = decoder_.header();
+        const std::size_t offset = decoder_.offset();
+        const auto piece = decoder_.take_payload();
+        const bool frame_ends = decoder_.remaining() == 0;
+        const bool in_place =
+            deliver_fragments_ || (frame_ends && header.fin && offset == 0 && assembler_.first_frame());
+        const errc broken = in_place
+                                ? assembler_.check_in_place(piece, header, offset, frame_ends && header.fin)
+                                : assembler_.append(piece, header, offset, decoder_.remaining());
+        if (broken != errc{}) [[unlikely]]
+            return fail_now(broken);
+        if (!frame_ends && !deliver_fragments_) return {};
+        if (event found = end_frame(piece)) return found;
+    }
+}
+
+/// A piece of a data frame is in place; with `remaining() == 0` the frame ends here.
+inline event session::end_frame(std::span<std::byte> piece) noexcept {
+    const bool frame_ends = decoder_.remaining() == 0;
+    const bool message_ends = frame_ends && decoder_.header().fin;
+    in_frame_ = !frame_ends;
+    if (deliver_fragments_) {
+        if (piece.empty() && !message_ends) return {};
+        if (message_ends) {
+            assembler_.end_message();
+            keepalive_.message_received(now_);
+        }
+        return {.what = event::kind::fragment, .op = assembler_.op(), .last = message_ends, .payload = piece};
+    }
+    if (!message_ends) return {};
+    assembler_.end_message();
+    keepalive_.message_received(now_);
+    if (assembler_.holds_bytes()) {
+        message_delivered_ = true;
+        piece = assembler_.bytes();
+    }
+    return {.what = event::kind::message, .op = assembler_.op(), .payload = piece};
+}
+
+inline void session::received_direct(std::size_t size) noexcept {
+    if (size == 0) return;
+    keepalive_.bytes_received(now_);
+    const std::size_t offset = decoder_.offset();
+    decoder_.skip_payload(size);
+    const frame_header& header = decoder_.header();
+    const bool frame_ends = decoder_.remaining() == 0;
+    const errc broken = assembler_.commit_direct(size, header, offset, frame_ends && header.fin);
+    if (broken != errc{})
+        fail(broken);
+    else
+        message_ready_ = frame_ends;
+}
+
+inline errc session::begin_frame() noexcept {
+    const frame_header& header = decoder_.header();
+    return is_control(header.op) ? errc{} : assembler_.begin_frame(header);
+}
+
+/// RFC 6455 5.4: control frames may come between the fragments of a message; they are handled at once and
+/// leave the message alone.
+inline event session::take_control(std::span<std::byte> piece) noexcept {
+    const opcode op = decoder_.header().op;
+    if (decoder_.remaining() == 0 && !control_) [[likely]] {
+        in_frame_ = false;
+        return on_control(op, piece);
+    }
+    if (!control_) control_.reset(new (std::nothrow) byte_buffer);
+    if (!control_ || !control_->append(piece)) return fail_now(errc::out_of_memory);
+    if (decoder_.remaining() != 0) return {};
+    in_frame_ = false;
+    control_delivered_ = true;
+    return on_control(op, control_->bytes());
+}
+
+inline event session::on_control(opcode op, std::span<std::byte> payload) noexcept {
+    if (op == opcode::close) return on_close(payload);
+    if (op == opcode::pong) return {.what = event::kind::pong, .payload = payload};
+    // RFC 6455 5.5.2: a Ping is answered with its own payload, unless a Close was sent.
+    if (closing_.may_send()) {
+        frame_header header;
+        if (make_header(opcode::pong, true, payload.size(), header) != send_status::ok ||
+            !queue_->push_pong(header, payload))
+            return fail_now(errc::out_of_memory);
+    }
+    return {.what = event::kind::ping, .payload = payload};
+}
+
+inline event session::on_close(std::span<std::byte> payload) noexcept {
+    const close_body body = parse_close_body(payload);
+    if (body.error != errc{}) return fail_now(body.error);
+    decoder_.discard();
+    assembler_.release();
+    keepalive_.close_started(now_);
+    // RFC 6455 5.5.1: answered with the same code, unless a Close was sent before.
+    if (closing_.close_received()) {
+        if (!push_close(body.code, {})) return fail_now(errc::out_of_memory);
+        closing_.close_sent();
+    }
+    return {.what = event::kind::closed,
+            .code = body.code,
+            .payload = payload.empty() ? payload : payload.subspan(2)};
+}
+
+inline void session::fail(errc why) noexcept {
+    const auto before = closing_.now();
+    if (before == closing::state::failed || before == closing::state::done) return;
+    closing_.fail();
+    error_ = why;
+    failure_pending_ = true;
+    in_frame_ = message_ready_ = false;
+    decoder_.discard();
+    keepalive_.close_started(now_);
+    if (queue_) queue_->drop_unstarted();
+    // RFC 6455 7.1.7: a Close with the fitting code goes out, unless one did before. One that was queued but
+    // not begun was dropped just now.
+    const close_code code = close_code_for(why);
+    if (code == close_code::no_status)
+        expired_ = true;
+    else if (!close_begun())
+        (void)push_close(code, {});
+}
+
+inline event session::fail_now(errc why) noexcept {
+    fail(why);
+    return failure_pending_ ? report_failure() : event{};
+}
+
+inline event session::report_failure() noexcept {
+    failure_pending_ = false;
+    const close_code code = close_code_for(error_);
+    return {.what = event::kind::failed,
+            .error = error_,
+            .code = code == close_code::no_status ? close_code::abnormal : code};
+}
+
+} // namespace duplex

@@ -1,0 +1,135 @@
+#pragma once
+
+// The sending half of session: messages to frames, the closing handshake, time (RFC 6455 5.1, 5.5, 7.1).
+
+#include <duplex/protocol/session.hpp>
+
+namespace duplex {
+
+template <class Push>
+inline send_status session::send_data(opcode op, bool fin, std::span<const std::byte> payload,
+                                      Push push) noexcept {
+    if (!closing_.may_send()) return send_status::not_open;
+    // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
+    if (sending_fragments_ != (op == opcode::continuation)) return send_status::message_unfinished;
+    if (op == opcode::text && fin && check_outgoing_text_ && !is_valid_utf8(payload))
+        return send_status::text_not_utf8;
+    const std::size_t before = queued();
+    if (before != 0 && (before >= queue_bytes_ || payload.size() > queue_bytes_ - before))
+        return send_status::queue_full;
+    frame_header header;
+    if (const auto status = make_header(op, fin, payload.size(), header); status != send_status::ok)
+        return status;
+    if (!push(header)) return send_status::out_of_memory;
+    return queue_->bytes() > queue_watermark_ ? send_status::above_watermark : send_status::ok;
+}
+
+inline send_status session::send(const prepared_message& message) noexcept {
+    if (!message)
+        return message.error() == errc::text_not_utf8 ? send_status::text_not_utf8
+                                                      : send_status::out_of_memory;
+    // It was checked when it was made, so it is sent like binary.
+    const auto payload = message.payload();
+    return send_data(opcode::binary, true, payload, [&](frame_header header) {
+        header.op = message.op();
+        return self_ == role::server ? queue_->push_prepared(message) : queue_->push_copy(header, payload);
+    });
+}
+
+inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last) noexcept {
+    if (!sending_fragments_) {
+        outgoing_text_ = op == opcode::text;
+        outgoing_utf8_.reset();
+    }
+    // RFC 6455 5.6: the whole message is UTF-8, so a code point may be cut between fragments.
+    auto checked = outgoing_utf8_;
+    if (outgoing_text_ && check_outgoing_text_ && (!checked.feed(payload) || (last && !checked.complete())))
+        return send_status::text_not_utf8;
+    const bool first = !sending_fragments_;
+    const auto status =
+        send_data(first ? opcode::binary : opcode::continuation, last, payload, [&](frame_header header) {
+            if (first) header.op = op;
+            return queue_->push_copy(header, payload);
+        });
+    if (accepted(status)) {
+        outgoing_utf8_ = checked;
+        sending_fragments_ = !last;
+    }
+    return status;
+}
+
+inline send_status session::send_control(opcode op, std::span<const std::byte> payload) noexcept {
+    if (!closing_.may_send()) return send_status::not_open;
+    if (payload.size() > max_control_payload) return send_status::control_payload_too_long;
+    frame_header header;
+    if (const auto status = make_header(op, true, payload.size(), header); status != send_status::ok)
+        return status;
+    return queue_->push_control(header, payload) ? send_status::ok : send_status::queue_full;
+}
+
+inline std::error_code session::close(close_code code, std::string_view reason) noexcept {
+    if (const auto error = check_close(code, reason)) return error;
+    if (!closing_.may_send()) {
+        // RFC 6455 5.5.1: one Close is enough.
+        return closing_.now() == closing::state::failed ? make_error_code(errc::not_open) : std::error_code{};
+    }
+    if (!push_close(code, reason)) return errc::out_of_memory;
+    closing_.close_sent();
+    keepalive_.close_started(now_);
+    return {};
+}
+
+/// The Close stands behind the data queued so far: what was sent before it arrives (RFC 6455 7.1.2).
+inline bool session::push_close(close_code code, std::string_view reason) noexcept {
+    const encoded_close_body body{code, reason};
+    frame_header header;
+    if (make_header(opcode::close, true, body.bytes().size(), header) != send_status::ok) return false;
+    close_begin_ = data_pushed();
+    close_pushed_ = queue_->push_copy(header, body.bytes());
+    return close_pushed_;
+}
+
+inline send_status session::make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept {
+    if (!open_queue()) return send_status::out_of_memory;
+    out.fin = fin;
+    out.op = op;
+    out.length = length;
+    // RFC 6455 5.1, 5.3: a client masks every frame with a fresh, unpredictable key.
+    out.masked = self_ == role::client;
+    if (out.masked && !random_mask_key(out.key)) return send_status::no_random;
+    if (queue_->empty()) keepalive_.write_progress(now_);
+    return send_status::ok;
+}
+
+inline bool session::open_queue() noexcept {
+    if (queue_) [[likely]]
+        return true;
+    queue_.reset(new (std::nothrow) send_queue);
+    if (queue_) queue_->resume_counts(data_count_, control_count_);
+    return queue_ != nullptr;
+}
+
+inline void session::on_time(time_point now) noexcept {
+    now_ = now;
+    using action = keepalive::action;
+    switch (keepalive_.due(now, queued() != 0)) {
+    case action::none: break;
+    case action::send_ping:
+        if (ping({}) != send_status::ok) break;
+        keepalive_.ping_queued();
+        ping_mark_ = queue_->control_pushed();
+        break;
+    case action::fail_pong: fail(errc::pong_timeout); break;
+    case action::fail_write: fail(errc::write_timeout); break;
+    case action::close_idle:
+        error_ = errc::idle_timeout;
+        (void)close(close_code::going_away, "idle");
+        break;
+    case action::fail_close:
+        if (closing_.now() == closing::state::close_sent) fail(errc::close_timeout);
+        expired_ = true;
+        break;
+    }
+}
+
+} // namespace duplex

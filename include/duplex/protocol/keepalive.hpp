@@ -1,0 +1,110 @@
+#pragma once
+
+#include <duplex/core/error.hpp>
+#include <duplex/core/limits.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace duplex {
+
+/// A moment of the clock that drives a session. The protocol only compares moments it was told.
+using time_point = std::chrono::steady_clock::time_point;
+
+/// "Never", where a deadline is off.
+inline constexpr time_point no_deadline = time_point::max();
+
+/// Keepalive, idle, write and close deadlines of one connection, as values: it is told what happened, and
+/// tells when it next wants to be asked (timeouts in core/limits.hpp).
+class keepalive {
+public:
+    keepalive(const timeouts& times, time_point now) noexcept
+        : ping_interval_{milliseconds(times.ping_interval)}
+        , pong_{milliseconds(times.pong)}
+        , idle_{milliseconds(times.idle)}
+        , write_{milliseconds(times.write)}
+        , close_{milliseconds(times.close)}
+        , received_{now}
+        , message_{now}
+        , progress_{now}
+        , mark_{no_deadline} {}
+
+    /// Any received byte proves that the peer lives.
+    void bytes_received(time_point now) noexcept {
+        received_ = now;
+        if (waiting_ == waiting::pong) stop_waiting();
+    }
+
+    void message_received(time_point now) noexcept { message_ = now; }
+
+    /// The transport took bytes, or the queue began to fill.
+    void write_progress(time_point now) noexcept { progress_ = now; }
+
+    /// A Ping is queued; its answer is timed from when it is written.
+    void ping_queued() noexcept { waiting_ = waiting::ping_write; }
+    void ping_written(time_point now) noexcept { wait(waiting::pong, now); }
+    [[nodiscard]] bool ping_pending() const noexcept { return waiting_ == waiting::ping_write; }
+
+    /// The closing handshake began: from here only its own deadline counts.
+    void close_started(time_point now) noexcept {
+        if (waiting_ != waiting::close) wait(waiting::close, now);
+    }
+
+    enum class action : std::uint8_t { none, send_ping, fail_pong, close_idle, fail_write, fail_close };
+
+    /// What is due at `now`. `writing`: bytes are queued.
+    [[nodiscard]] action due(time_point now, bool writing) const noexcept {
+        if (waiting_ == waiting::close)
+            return now >= after(mark_, close_) ? action::fail_close : action::none;
+        if (writing && now >= after(progress_, write_)) return action::fail_write;
+        if (waiting_ == waiting::pong && now >= after(mark_, pong_)) return action::fail_pong;
+        if (now >= after(message_, idle_)) return action::close_idle;
+        if (waiting_ == waiting::nothing && now >= after(received_, ping_interval_)) return action::send_ping;
+        return action::none;
+    }
+
+    /// The moment at which `due` may say something else than none.
+    [[nodiscard]] time_point deadline(bool writing) const noexcept {
+        if (waiting_ == waiting::close) return after(mark_, close_);
+        time_point first = after(message_, idle_);
+        if (writing) first = std::min(first, after(progress_, write_));
+        if (waiting_ == waiting::pong) first = std::min(first, after(mark_, pong_));
+        if (waiting_ == waiting::nothing) first = std::min(first, after(received_, ping_interval_));
+        return first;
+    }
+
+private:
+    enum class waiting : std::uint8_t { nothing, ping_write, pong, close };
+
+    // 32 bits of milliseconds (49 days) keep an idle connection small.
+    [[nodiscard]] static std::uint32_t milliseconds(timeouts::duration wait) noexcept {
+        return static_cast<std::uint32_t>(std::clamp<std::int64_t>(wait.count(), 0, UINT32_MAX));
+    }
+
+    [[nodiscard]] static time_point after(time_point start, std::uint32_t wait) noexcept {
+        return wait == 0 || start == no_deadline ? no_deadline : start + std::chrono::milliseconds{wait};
+    }
+
+    void wait(waiting what, time_point now) noexcept {
+        waiting_ = what;
+        mark_ = now;
+    }
+    void stop_waiting() noexcept {
+        waiting_ = waiting::nothing;
+        mark_ = no_deadline;
+    }
+
+    std::uint32_t ping_interval_;
+    std::uint32_t pong_;
+    std::uint32_t idle_;
+    std::uint32_t write_;
+    std::uint32_t close_;
+    waiting waiting_ = waiting::nothing;
+    time_point received_;
+    time_point message_;
+    time_point progress_;
+    time_point mark_;
+};
+
+} // namespace duplex

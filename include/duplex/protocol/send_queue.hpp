@@ -1,0 +1,371 @@
+#pragma once
+
+#include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/frame_header.hpp>
+#include <duplex/core/mask.hpp>
+#include <duplex/protocol/frame_encoder.hpp>
+#include <duplex/protocol/prepared_message.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace duplex {
+
+/// A run of bytes to write. Valid until `consumed` or the next change of the queue that is not a push.
+using segment = std::span<const std::byte>;
+
+/// Encoded frames on their way to the transport, in two lanes: data in the order it was pushed, and control
+/// frames, which overtake data at the next frame boundary (RFC 6455 5.5: control frames may be injected in
+/// the middle of a fragmented message).
+///
+/// Small frames are copied behind each other into a block, so that a batch of them leaves in one contiguous
+/// write. Large payloads are held by reference. Bytes handed out by `gather` stay where they are until
+/// consumed, so a write may be under way while more is pushed. An empty queue holds no frames, only memory to
+/// reuse.
+class send_queue {
+public:
+    /// Payloads of at least this size are written from where they are instead of being copied into the block.
+    static constexpr std::size_t reference_threshold = 16 * 1024;
+    /// Room of the control lane, in bytes. Pongs that find it full replace each other.
+    static constexpr std::size_t control_capacity = 2048;
+
+    // --- filling the data lane; each returns false when memory ran out, and then has changed nothing ---
+
+    /// Copies the payload, masking it where the header says so.
+    [[nodiscard]] bool push_copy(const frame_header& header, std::span<const std::byte> payload) noexcept {
+        piece* block = open_block();
+        if (block == nullptr) return false;
+        const std::size_t before = block->own.size();
+        if (!encode_frame(block->own, header, payload)) return false;
+        grew(*block, block->own.size() - before);
+        return true;
+    }
+
+    /// Takes the payload over, masking it where it lies. It is left alone when memory ran out.
+    [[nodiscard]] bool push_owned(const frame_header& header, byte_buffer&& payload) noexcept {
+        if (payload.size() < reference_threshold) return push_copy(header, payload.bytes());
+        if (!push_header(header)) return false;
+        if (header.masked) mask(payload.bytes(), header.key);
+        piece& added = pieces_.back();
+        added.own = std::move(payload);
+        added.data = added.own.data();
+        grew(added, added.own.size());
+        return true;
+    }
+
+    /// Refers to the payload, which must stay as it is until it is consumed or `settle` was called. Not
+    /// masked.
+    [[nodiscard]] bool push_borrowed(const frame_header& header,
+                                     std::span<const std::byte> payload) noexcept {
+        if (!push_header(header)) return false;
+        piece& added = pieces_.back();
+        added.borrowed = true;
+        added.data = payload.data();
+        grew(added, payload.size());
+        borrowing_ = true;
+        return true;
+    }
+
+    /// Shares a frame that was encoded before.
+    [[nodiscard]] bool push_prepared(const prepared_message& message) noexcept {
+        const auto frame = message.frame();
+        if (frame.size() < reference_threshold) {
+            piece* block = open_block();
+            if (block == nullptr || !block->own.append(frame)) return false;
+            grew(*block, frame.size());
+            return true;
+        }
+        if (!add_piece()) return false;
+        piece& added = pieces_.back();
+        added.shared = message.owner();
+        added.data = frame.data();
+        grew(added, frame.size());
+        return true;
+    }
+
+    /// Copies what is still borrowed: call before borrowed memory changes. False when memory ran out; the
+    /// queue can then no longer be written.
+    [[nodiscard]] bool settle() noexcept {
+        if (!borrowing_) return true;
+        borrowing_ = false;
+        for (std::size_t i = head_; i < pieces_.size(); ++i) {
+            piece& each = pieces_[i];
+            if (!each.borrowed) continue;
+            if (!each.own.append({each.data, each.size})) return false;
+            each.data = each.own.data();
+            each.borrowed = false;
+        }
+        return true;
+    }
+
+    // --- filling the control lane ---
+
+    /// Queues a Pong. Where the lane is full it replaces the last Pong that found it full (RFC 6455 5.5.3:
+    /// only the most recent Ping has to be answered), so a flood of Pings costs a bounded amount of memory.
+    [[nodiscard]] bool push_pong(const frame_header& header, std::span<const std::byte> payload) noexcept {
+        if (late_pong_.empty() && push_control(header, payload)) return true;
+        late_pong_.clear();
+        return encode_frame(late_pong_, header, payload);
+    }
+
+    /// Queues a control frame ahead of the data; false when the lane is full or memory ran out.
+    [[nodiscard]] bool push_control(const frame_header& header, std::span<const std::byte> payload) noexcept {
+        if (!control_.reserve(control_capacity)) return false;
+        if (control_capacity - control_.size() < max_frame_header_size + payload.size()) return false;
+        return encode_frame(control_, header, payload);
+    }
+
+    // --- emptying ---
+
+    /// Fills `out` with what is to be written next; returns how many segments it took. More may remain.
+    [[nodiscard]] std::size_t gather(std::span<segment> out) noexcept {
+        std::size_t count = 0;
+        gathered_before_ = 0;
+        gathered_control_ = 0;
+        gathered_data_ = 0;
+        const std::size_t control = control_.size() - control_at_;
+        if (control == 0) return gather_data(0, data_bytes_, out, 0);
+        // A frame whose first bytes are gone is finished first; then control frames, then the rest.
+        gathered_before_ = static_cast<std::size_t>(boundary_ - data_consumed_);
+        count = gather_data(0, gathered_before_, out, count);
+        if (count == out.size()) return count;
+        out[count++] = segment{control_.data() + control_at_, control};
+        gathered_control_ = control;
+        return gather_data(gathered_before_, data_bytes_, out, count);
+    }
+
+    /// Counts bytes as written, in the order of the last `gather`.
+    void consumed(std::size_t size) noexcept {
+        const std::size_t before = std::min(size, gathered_control_ == 0 ? size : gathered_before_);
+        consume_data(before);
+        gathered_before_ -= std::min(gathered_before_, before);
+        size -= before;
+        const std::size_t control = std::min(size, gathered_control_);
+        consume_control(control);
+        gathered_control_ -= control;
+        consume_data(size - control);
+        writing_ = false;
+    }
+
+    /// Drops the frames of the data lane that have not begun to leave (RFC 6455 7.1.7: after a failure
+    /// nothing but a Close is sent). A frame that has begun is kept, so that the Close stands at a boundary.
+    void drop_unstarted() noexcept {
+        if (writing_) find_boundary(data_consumed_ + gathered_data_);
+        std::size_t keep = static_cast<std::size_t>(boundary_ - data_consumed_);
+        data_bytes_ = keep;
+        for (std::size_t i = head_; i < pieces_.size(); ++i) {
+            piece& each = pieces_[i];
+            const std::size_t kept = std::min(keep, each.size);
+            keep -= kept;
+            each.size = kept;
+            each.sealed = true;
+        }
+        while (pieces_.size() > head_ && pieces_.back().size == 0)
+            pieces_.pop_back();
+        if (data_bytes_ == 0) data_emptied();
+    }
+
+    /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed or dropped:
+    /// needed while an asynchronous write holds them.
+    void hold() noexcept {
+        if (!pieces_.empty()) pieces_.back().sealed = true;
+        writing_ = true;
+    }
+
+    // --- what is there ---
+
+    [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        return data_bytes_ + control_.size() - control_at_ + late_pong_.size();
+    }
+
+    /// Bytes of the data lane written and pushed since the queue was made: a message is written when
+    /// `data_written()` has reached what `data_pushed()` was just after it was pushed.
+    [[nodiscard]] std::uint64_t data_written() const noexcept { return data_consumed_; }
+    [[nodiscard]] std::uint64_t data_pushed() const noexcept { return data_consumed_ + data_bytes_; }
+    [[nodiscard]] std::uint64_t control_written() const noexcept { return control_consumed_; }
+    [[nodiscard]] std::uint64_t control_pushed() const noexcept {
+        return control_consumed_ + control_.size() - control_at_;
+    }
+
+    /// Continues the counts of a queue that was put aside while empty.
+    void resume_counts(std::uint64_t data, std::uint64_t control) noexcept {
+        data_consumed_ = boundary_ = data;
+        control_consumed_ = control;
+    }
+
+    /// Gives back memory beyond `keep` bytes of block.
+    void trim(std::size_t keep) noexcept {
+        if (spare_.capacity() > keep) spare_.release();
+    }
+
+private:
+    struct piece {
+        const std::byte* data = nullptr; ///< first byte not consumed
+        std::size_t size = 0;            ///< bytes not consumed
+        byte_buffer own;
+        std::shared_ptr<const void> shared;
+        bool block = false;    ///< whole frames (and perhaps a header whose payload is the next piece)
+        bool sealed = false;   ///< must not grow or move
+        bool borrowed = false; ///< refers to memory that is not ours
+    };
+
+    /// The block that small frames go to.
+    [[nodiscard]] piece* open_block() noexcept {
+        if (pieces_.size() > head_ && pieces_.back().block && !pieces_.back().sealed) return &pieces_.back();
+        if (!add_piece()) return nullptr;
+        pieces_.back().block = true;
+        pieces_.back().own = std::move(spare_);
+        return &pieces_.back();
+    }
+
+    [[nodiscard]] bool add_piece() noexcept {
+        // A vector can only report exhausted memory by throwing; without exceptions it ends the program.
+#if defined(__cpp_exceptions)
+        try {
+            pieces_.emplace_back();
+        } catch (...) {
+            return false;
+        }
+#else
+        pieces_.emplace_back();
+#endif
+        return true;
+    }
+
+    /// Encodes a header whose payload will be the piece that is added behind it.
+    [[nodiscard]] bool push_header(const frame_header& header) noexcept {
+        piece* block = open_block();
+        if (block == nullptr) return false;
+        const std::size_t before = block->own.size();
+        if (!encode_header(block->own, header)) return false;
+        const std::size_t added = block->own.size() - before;
+        if (!add_piece()) {
+            pieces_.back().own.shrink(added);
+            return false;
+        }
+        grew(pieces_[pieces_.size() - 2], added);
+        return true;
+    }
+
+    void grew(piece& which, std::size_t more) noexcept {
+        // A block's buffer may have moved: its unconsumed bytes are its last ones.
+        which.size += more;
+        if (which.block) which.data = which.own.data() + (which.own.size() - which.size);
+        data_bytes_ += more;
+    }
+
+    std::size_t gather_data(std::size_t from, std::size_t to, std::span<segment> out,
+                            std::size_t count) noexcept {
+        std::size_t at = 0;
+        for (std::size_t i = head_; i < pieces_.size() && at < to && count < out.size(); ++i) {
+            const piece& each = pieces_[i];
+            const std::size_t begin = std::max(from, at);
+            const std::size_t end = std::min(to, at + each.size);
+            if (begin < end) {
+                out[count++] = segment{each.data + (begin - at), end - begin};
+                gathered_data_ = end;
+            }
+            at += each.size;
+        }
+        return count;
+    }
+
+    void consume_data(std::size_t size) noexcept {
+        if (size == 0) return;
+        if (size == data_bytes_) {
+            data_consumed_ += size;
+            data_bytes_ = 0;
+            data_emptied();
+            return;
+        }
+        find_boundary(data_consumed_ + size);
+        data_consumed_ += size;
+        data_bytes_ -= size;
+        while (size != 0) {
+            piece& front = pieces_[head_];
+            if (size < front.size) {
+                front.data += size;
+                front.size -= size;
+                // What is partly written does not grow: the block would keep its consumed bytes for ever.
+                front.sealed = true;
+                return;
+            }
+            size -= front.size;
+            drop_front();
+        }
+    }
+
+    void drop_front() noexcept {
+        piece& front = pieces_[head_++];
+        front.own.release();
+        front.shared.reset();
+        front.size = 0;
+        if (head_ > 16 && head_ > pieces_.size() / 2) {
+            pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<std::ptrdiff_t>(head_));
+            head_ = 0;
+        }
+    }
+
+    /// Everything is written: keep the largest block for reuse.
+    void data_emptied() noexcept {
+        for (std::size_t i = head_; i < pieces_.size(); ++i)
+            if (pieces_[i].block && pieces_[i].own.capacity() > spare_.capacity())
+                spare_.swap(pieces_[i].own);
+        spare_.clear();
+        pieces_.clear();
+        head_ = 0;
+        borrowing_ = false;
+        boundary_ = data_consumed_;
+    }
+
+    /// Moves `boundary_` to the first frame boundary at or behind `target`, by walking the frame headers.
+    /// Only needed when the transport took part of the queue.
+    void find_boundary(std::uint64_t target) noexcept {
+        std::size_t index = head_;
+        std::uint64_t piece_begin = data_consumed_;
+        while (boundary_ < target) {
+            while (boundary_ - piece_begin >= pieces_[index].size)
+                piece_begin += pieces_[index++].size;
+            const std::byte* header = pieces_[index].data + (boundary_ - piece_begin);
+            const auto length7 = std::to_integer<unsigned>(header[1]) & 0x7FU;
+            const bool masked = (std::to_integer<unsigned>(header[1]) & 0x80U) != 0;
+            const std::uint64_t length = length7 == 126   ? load_big<std::uint16_t>(header + 2)
+                                         : length7 == 127 ? load_big<std::uint64_t>(header + 2)
+                                                          : length7;
+            boundary_ += frame_header_size(length, masked) + length;
+        }
+    }
+
+    void consume_control(std::size_t size) noexcept {
+        control_at_ += size;
+        control_consumed_ += size;
+        if (control_at_ != control_.size() || size == 0) return;
+        control_.clear();
+        control_at_ = 0;
+        if (!late_pong_.empty() && control_.append(late_pong_.bytes())) late_pong_.clear();
+    }
+
+    std::vector<piece> pieces_;
+    std::size_t head_ = 0; ///< the first piece not consumed
+    std::size_t data_bytes_ = 0;
+    std::uint64_t data_consumed_ = 0;
+    std::uint64_t boundary_ = 0; ///< a frame boundary at or behind data_consumed_
+    byte_buffer spare_;
+    byte_buffer control_;
+    byte_buffer late_pong_;
+    std::size_t control_at_ = 0;
+    std::uint64_t control_consumed_ = 0;
+    std::size_t gathered_before_ = 0;  ///< data bytes that the last gather put before the control lane
+    std::size_t gathered_control_ = 0; ///< control bytes in the last gather
+    std::size_t gathered_data_ = 0;    ///< data bytes in the last gather
+    bool writing_ = false;             ///< the bytes of the last gather are held
+    bool borrowing_ = false;
+};
+
+} // namespace duplex

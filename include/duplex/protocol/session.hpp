@@ -1,0 +1,326 @@
+#pragma once
+
+#include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/error.hpp>
+#include <duplex/core/limits.hpp>
+#include <duplex/core/random.hpp>
+#include <duplex/core/role.hpp>
+#include <duplex/core/utf8.hpp>
+#include <duplex/protocol/closing.hpp>
+#include <duplex/protocol/event.hpp>
+#include <duplex/protocol/frame_decoder.hpp>
+#include <duplex/protocol/keepalive.hpp>
+#include <duplex/protocol/message_assembler.hpp>
+#include <duplex/protocol/prepared_message.hpp>
+#include <duplex/protocol/send_queue.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace duplex {
+
+/// How a session behaves.
+struct session_options {
+    duplex::limits limits{};
+    duplex::timeouts timeouts{};
+    /// Delivers pieces of messages as they arrive (`event::kind::fragment`) instead of whole messages.
+    bool deliver_fragments = false;
+    /// Refuses text to send that is not UTF-8 (RFC 6455 5.6).
+    bool check_outgoing_text = true;
+};
+
+/// What the transport under a session has to do.
+enum class transport_step : std::uint8_t {
+    keep,      ///< nothing: go on reading and writing
+    finish,    ///< once everything is written, end our direction, then wait for the peer to end
+    await_end, ///< once everything is written, wait for the peer to end (RFC 6455 7.1.1: the server ends
+               ///< first)
+    abort,     ///< end now
+};
+
+/// One WebSocket connection after the opening handshake, without I/O: bytes in, events out, bytes out
+/// (RFC 6455 sections 5 to 8). It owns no socket, clock or thread, never calls back, and never throws on what
+/// a peer sent. One thread at a time.
+///
+///     session.receive(window);
+///     while (auto e = session.next()) { … session.send(opcode::text, e.payload); }
+///     n = session.gather(segments);  write them;  session.consumed(written);
+class session {
+public:
+    explicit session(role self, const session_options& options = {}, time_point now = {}) noexcept
+        : decoder_{self}
+        , assembler_{options.limits.message_bytes, options.limits.message_fragments}
+        , keepalive_{options.timeouts, now}
+        , now_{now}
+        , queue_watermark_{options.limits.queue_watermark}
+        , queue_bytes_{options.limits.queue_bytes}
+        , self_{self}
+        , deliver_fragments_{options.deliver_fragments}
+        , check_outgoing_text_{options.check_outgoing_text} {}
+
+    // --- receiving ---
+
+    /// Lends the bytes of one read. They are unmasked in place and must stay until `next` has said
+    /// `need_more`.
+    void receive(std::span<std::byte> window) noexcept {
+        release_delivered();
+        decoder_.lend(window);
+        if (!window.empty()) keepalive_.bytes_received(now_);
+    }
+
+    /// The next thing found in what was received.
+    [[nodiscard]] event next() noexcept;
+
+    /// While a large message is arriving: where the next bytes of the transport may be received instead of in
+    /// a window, which saves a copy. Empty when there is no such place. Valid until the session is used
+    /// again.
+    [[nodiscard]] std::span<std::byte> direct() noexcept {
+        if (!in_frame_ || deliver_fragments_ || decoder_.unread() != 0 || is_control(decoder_.header().op))
+            return {};
+        if (decoder_.remaining() < direct_threshold || !closing_.may_receive()) return {};
+        return assembler_.direct(decoder_.remaining(), decoder_.header().fin);
+    }
+
+    /// Tells that `size` bytes were received in `direct()`; then go on with `next`.
+    void received_direct(std::size_t size) noexcept;
+
+    /// Tells that the peer ended the stream.
+    void eof() noexcept {
+        const auto state = closing_.now();
+        if (state != closing::state::done && state != closing::state::failed) fail(errc::connection_lost);
+    }
+
+    /// Gives away the bytes of the message that `next` returned last, where it was assembled from pieces;
+    /// empty where its payload lies in the window.
+    [[nodiscard]] byte_buffer take_message() noexcept {
+        if (!message_delivered_) return {};
+        message_delivered_ = false;
+        return assembler_.take();
+    }
+
+    // --- sending ---
+
+    /// Queues a text or binary message; the payload is copied.
+    send_status send(opcode op, std::span<const std::byte> payload) noexcept {
+        return send_data(op, true, payload,
+                         [&](const frame_header& header) { return queue_->push_copy(header, payload); });
+    }
+
+    send_status send(opcode op, std::string_view payload) noexcept {
+        return send(op, std::as_bytes(std::span{payload.data(), payload.size()}));
+    }
+
+    /// Queues a message whose payload is taken over; it is left alone where it isn't accepted.
+    send_status send(opcode op, byte_buffer&& payload) noexcept {
+        return send_data(op, true, payload.bytes(), [&](const frame_header& header) {
+            return queue_->push_owned(header, std::move(payload));
+        });
+    }
+
+    /// Queues a message whose payload may be written from where it lies: it must stay there until it was
+    /// written or `settle` was called. Used for payloads inside the receive window.
+    send_status send_borrowed(opcode op, std::span<const std::byte> payload) noexcept {
+        if (self_ == role::client || payload.size() < send_queue::reference_threshold)
+            return send(op, payload);
+        return send_data(op, true, payload,
+                         [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
+    }
+
+    /// Queues a message that was encoded before.
+    send_status send(const prepared_message& message) noexcept;
+
+    /// Queues one frame of a message that is sent in pieces (RFC 6455 5.4): `op` counts for the first one,
+    /// the last one ends it. No other message can be sent in between.
+    send_status send_fragment(opcode op, std::span<const std::byte> payload, bool last) noexcept;
+
+    /// Queues a Ping of at most 125 bytes (RFC 6455 5.5.2). It overtakes data.
+    send_status ping(std::span<const std::byte> payload) noexcept {
+        return send_control(opcode::ping, payload);
+    }
+
+    /// Queues an unsolicited Pong of at most 125 bytes (RFC 6455 5.5.3).
+    send_status pong(std::span<const std::byte> payload) noexcept {
+        return send_control(opcode::pong, payload);
+    }
+
+    /// Starts the closing handshake behind what is queued (RFC 6455 7.1.2). A second call does nothing.
+    /// Errors name what is wrong with the arguments; nothing is sent then.
+    std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) noexcept;
+
+    /// Fails the connection (RFC 6455 7.1.7): drops what is queued, sends the Close that `why` calls for if
+    /// none was sent, and ignores what still comes. `next` says `failed` once.
+    void fail(errc why) noexcept;
+
+    // --- writing ---
+
+    /// Fills `out` with what is to be written next; returns the number of segments. They stay valid until
+    /// `consumed`, or, where more is sent in between, under `hold_output`.
+    [[nodiscard]] std::size_t gather(std::span<segment> out) noexcept {
+        return queue_ ? queue_->gather(out) : 0;
+    }
+
+    /// Keeps the gathered segments in place until `consumed`, whatever is sent meanwhile.
+    void hold_output() noexcept {
+        if (queue_) queue_->hold();
+    }
+
+    /// Counts `size` gathered bytes as written.
+    void consumed(std::size_t size) noexcept {
+        if (size == 0) return;
+        queue_->consumed(size);
+        keepalive_.write_progress(now_);
+        if (keepalive_.ping_pending() && queue_->control_written() >= ping_mark_)
+            keepalive_.ping_written(now_);
+    }
+
+    /// Copies what is borrowed: call before the receive window changes.
+    void settle() noexcept {
+        if (queue_ && !queue_->settle()) {
+            closing_.fail();
+            error_ = errc::out_of_memory;
+            expired_ = true;
+        }
+    }
+
+    /// Bytes queued, framing included.
+    [[nodiscard]] std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
+    [[nodiscard]] bool above_watermark() const noexcept { return queued() > queue_watermark_; }
+    [[nodiscard]] bool below_low_watermark() const noexcept { return queued() <= queue_watermark_ / 2; }
+
+    /// Positions in the stream of data frames: a message is written once `data_written()` has reached what
+    /// `data_pushed()` was right after it was sent. Control frames are counted apart.
+    [[nodiscard]] std::uint64_t data_written() const noexcept {
+        return queue_ ? queue_->data_written() : data_count_;
+    }
+    [[nodiscard]] std::uint64_t data_pushed() const noexcept {
+        return queue_ ? queue_->data_pushed() : data_count_;
+    }
+    [[nodiscard]] std::uint64_t control_written() const noexcept {
+        return queue_ ? queue_->control_written() : control_count_;
+    }
+    [[nodiscard]] std::uint64_t control_pushed() const noexcept {
+        return queue_ ? queue_->control_pushed() : control_count_;
+    }
+
+    /// Lends an empty queue whose memory is warm. An idle session holds none.
+    void lend_queue(std::unique_ptr<send_queue>&& queue) noexcept {
+        if (queue_ || !queue) return;
+        queue_ = std::move(queue);
+        queue_->resume_counts(data_count_, control_count_);
+    }
+
+    /// Takes the queue back where it is empty.
+    [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {
+        if (!queue_ || !queue_->empty()) return nullptr;
+        data_count_ = queue_->data_written();
+        control_count_ = queue_->control_written();
+        return std::move(queue_);
+    }
+
+    // --- time ---
+
+    /// Tells the time for what follows.
+    void at(time_point now) noexcept { now_ = now; }
+
+    /// When `on_time` has something to do.
+    [[nodiscard]] time_point next_deadline() const noexcept { return keepalive_.deadline(queued() != 0); }
+
+    /// Does what is due: a Ping, or the end; then ask `next` and `gather`.
+    void on_time(time_point now) noexcept;
+
+    // --- state ---
+
+    [[nodiscard]] role self() const noexcept { return self_; }
+    [[nodiscard]] closing::state state() const noexcept { return closing_.now(); }
+    /// True until a Close is sent or received, or the connection fails.
+    [[nodiscard]] bool is_open() const noexcept { return closing_.may_send(); }
+    /// True while messages may still come.
+    [[nodiscard]] bool may_receive() const noexcept { return closing_.may_receive(); }
+
+    /// Why the session ended or is ending; `errc::closed` for an orderly end.
+    [[nodiscard]] errc error() const noexcept { return error_; }
+
+    /// What the transport has to do now.
+    [[nodiscard]] transport_step transport() const noexcept {
+        if (expired_) return transport_step::abort;
+        switch (closing_.now()) {
+        case closing::state::failed: return transport_step::finish;
+        // RFC 6455 7.1.1: the server ends the TCP connection first.
+        case closing::state::done:
+            return self_ == role::server ? transport_step::finish : transport_step::await_end;
+        default: return transport_step::keep;
+        }
+    }
+
+private:
+    /// Below this the rest of a frame comes through a window like everything else.
+    static constexpr std::uint64_t direct_threshold = 16 * 1024;
+
+    [[nodiscard]] errc begin_frame() noexcept;
+    [[nodiscard]] event end_frame(std::span<std::byte> piece) noexcept;
+    [[nodiscard]] event take_control(std::span<std::byte> piece) noexcept;
+    [[nodiscard]] event on_control(opcode op, std::span<std::byte> payload) noexcept;
+    [[nodiscard]] event on_close(std::span<std::byte> payload) noexcept;
+    [[nodiscard]] event fail_now(errc why) noexcept;
+    [[nodiscard]] event report_failure() noexcept;
+
+    template <class Push>
+    send_status send_data(opcode op, bool fin, std::span<const std::byte> payload, Push push) noexcept;
+    send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
+    [[nodiscard]] bool push_close(close_code code, std::string_view reason) noexcept;
+    [[nodiscard]] send_status make_header(opcode op, bool fin, std::size_t length,
+                                          frame_header& out) noexcept;
+    [[nodiscard]] bool open_queue() noexcept;
+
+    /// True when the Close frame that was pushed is written or will be.
+    [[nodiscard]] bool close_begun() const noexcept { return close_pushed_ && data_pushed() > close_begin_; }
+
+    void release_delivered() noexcept {
+        if (message_delivered_) [[unlikely]] {
+            message_delivered_ = false;
+            assembler_.release();
+        }
+        if (control_delivered_) [[unlikely]] {
+            control_delivered_ = false;
+            control_.reset();
+        }
+    }
+
+    frame_decoder decoder_;
+    message_assembler assembler_;
+    keepalive keepalive_;
+    closing closing_;
+    time_point now_;
+    std::unique_ptr<send_queue> queue_;
+    std::unique_ptr<byte_buffer> control_; ///< the payload of a control frame that a window has cut
+    std::size_t queue_watermark_;
+    std::size_t queue_bytes_;
+    std::uint64_t data_count_ = 0;    ///< data bytes written, while there is no queue
+    std::uint64_t control_count_ = 0; ///< control bytes written, while there is no queue
+    std::uint64_t ping_mark_ = 0;     ///< control bytes up to the end of the keepalive Ping
+    std::uint64_t close_begin_ = 0;   ///< data bytes before our Close
+    utf8_validator outgoing_utf8_;    ///< of a text message sent in fragments
+    role self_;
+    errc error_ = errc::closed;
+    bool in_frame_ = false;
+    bool message_delivered_ = false; ///< the last event's payload is the assembler's
+    bool control_delivered_ = false; ///< the last event's payload is `control_`'s
+    bool message_ready_ = false;     ///< a message was completed by `received_direct`
+    bool failure_pending_ = false;   ///< `failed` has not been reported yet
+    bool sending_fragments_ = false;
+    bool outgoing_text_ = false;
+    bool close_pushed_ = false;
+    bool expired_ = false;
+    bool deliver_fragments_;
+    bool check_outgoing_text_;
+};
+
+} // namespace duplex
+
+#include <duplex/protocol/impl/session_receive.hpp>
+#include <duplex/protocol/impl/session_send.hpp>

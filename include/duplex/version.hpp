@@ -1,0 +1,12 @@
+#pragma once
+
+/// The version of duplex. This file is its one source: CMake reads it from here.
+#define DUPLEX_VERSION_MAJOR 0
+#define DUPLEX_VERSION_MINOR 1
+#define DUPLEX_VERSION_PATCH 0
+
+/// The version as a number for `#if`: major * 10000 + minor * 100 + patch.
+#define DUPLEX_VERSION (DUPLEX_VERSION_MAJOR * 10000 + DUPLEX_VERSION_MINOR * 100 + DUPLEX_VERSION_PATCH)
+
+/// The version as text.
+#define DUPLEX_VERSION_STRING "0.1.0"

@@ -1,0 +1,28 @@
+# What every consumer builds, and what duplex must not do to it: no tests of its own, no compiler options.
+
+set(programs_directory "${CMAKE_CURRENT_LIST_DIR}")
+
+if(TARGET core_tests OR TARGET echo_server OR TARGET duplex_development)
+    message(FATAL_ERROR "duplex builds its tests or examples in another project")
+endif()
+
+function(check_no_options library)
+    foreach(property INTERFACE_COMPILE_OPTIONS INTERFACE_LINK_OPTIONS)
+        get_target_property(options ${library} ${property})
+        if(options)
+            message(FATAL_ERROR "${library} forces ${options} on its users")
+        endif()
+    endforeach()
+endfunction()
+
+function(add_core_program)
+    check_no_options(duplex::core)
+    add_executable(uses_core "${programs_directory}/uses_core.cpp")
+    target_link_libraries(uses_core PRIVATE duplex::core)
+endfunction()
+
+function(add_duplex_program)
+    check_no_options(duplex::duplex)
+    add_executable(uses_duplex "${programs_directory}/uses_duplex.cpp")
+    target_link_libraries(uses_duplex PRIVATE duplex::duplex)
+endfunction()
