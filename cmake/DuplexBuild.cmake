@@ -1,8 +1,12 @@
 # For the scripts test.cmake and demo.cmake.
 
-cmake_host_system_information(RESULT duplex_cores QUERY NUMBER_OF_LOGICAL_CORES)
+if(DEFINED ENV{CMAKE_BUILD_PARALLEL_LEVEL})
+    set(duplex_cores $ENV{CMAKE_BUILD_PARALLEL_LEVEL})
+else()
+    cmake_host_system_information(RESULT duplex_cores QUERY NUMBER_OF_LOGICAL_CORES)
+endif()
 
-# Configures duplex into `directory` and builds it with a job for each core. The definitions given to the script go on to
+# Configures duplex into `directory` and builds it with a job for each core (or CMAKE_BUILD_PARALLEL_LEVEL of them). The definitions given to the script go on to
 # the configuration (`cmake -DDUPLEX_SANITIZE=thread -P cmake/test.cmake`), after those given here, and CC, CXX and the like
 # are heard as always.
 function(duplex_build directory)

@@ -33,6 +33,8 @@ if(Catch2_VERSION VERSION_LESS 3)
 else()
     add_library(duplex_test_main INTERFACE)
     target_link_libraries(duplex_test_main INTERFACE Catch2::Catch2WithMain)
+    target_include_directories(duplex_test_main SYSTEM
+                               INTERFACE $<TARGET_PROPERTY:Catch2::Catch2,INTERFACE_INCLUDE_DIRECTORIES>)
     set(duplex_catch_options "")
 endif()
 message(STATUS "Tests use Catch2 ${Catch2_VERSION}")

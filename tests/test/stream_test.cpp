@@ -302,7 +302,7 @@ TEST_CASE_METHOD(fixture, "lets a late cancellation pass") {
     signal.emit(asio::cancellation_type::terminal);
     run_ready(context);
     CHECK((read.calls == 1 && next.calls == 0));
-    { const auto gone = std::move(ends); }
+    { const auto gone = std::move(here); }
     signal.emit(asio::cancellation_type::terminal);
     run_ready(context);
     CHECK(next.error == asio::error::operation_aborted);

@@ -100,6 +100,7 @@ enum class errc : std::uint8_t {
     closed,          ///< both sides sent Close: the orderly end
     connection_lost, ///< the transport ended without a closing handshake (1006)
     aborted,         ///< ended by this side without a closing handshake
+    callback_threw,  ///< an exception left one of the application's callbacks
     out_of_memory,
     random_source_failed,
 };
@@ -279,6 +280,8 @@ inline constexpr auto explanations = [] {
                     "the transport ended without a closing handshake", "RFC 6455 7.1.5"},
         explanation{errc::aborted, "aborted", ended, none, 0,
                     "this side ended the connection without a closing handshake", "RFC 6455 7.1.7"},
+        explanation{errc::callback_threw, "callback_threw", ended, cc::internal_error, 500,
+                    "an exception left a callback of the application", "RFC 6455 7.4.1"},
         explanation{errc::out_of_memory, "out_of_memory", ended, cc::internal_error, 503, "memory ran out",
                     "RFC 6455 7.4.1"},
         explanation{errc::random_source_failed, "random_source_failed", ended, cc::internal_error, 500,

@@ -112,11 +112,13 @@ struct parsed_header {
         // RFC 6455 5.2: the most significant bit must be 0. It is in the third byte already.
         if (available > 2 && (std::to_integer<unsigned>(from[2]) & 0x80U) != 0) [[unlikely]]
             return {0, errc::length_out_of_range};
+        if (available < 8) return {};
+        // RFC 6455 5.2: the minimal number of bytes must be used. Without the first six, two would do.
+        if ((load_big<std::uint64_t>(from) & 0xFFFF'FFFF'FFFFU) == 0) [[unlikely]]
+            return {0, errc::length_not_minimal};
         if (available < 10) return {};
         length = load_big<std::uint64_t>(from + 2);
         size = 10;
-        if (length <= 0xFFFF) [[unlikely]]
-            return {0, errc::length_not_minimal};
     }
     if (masked) {
         if (available - size < out.key.size()) return {};

@@ -1,14 +1,15 @@
 #pragma once
 
+#include <duplex/core/detail/chacha20.hpp>
 #include <duplex/core/mask.hpp>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <type_traits>
 
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
@@ -30,8 +31,6 @@
 #include <sys/random.h>
 #endif
 #endif
-
-#include <duplex/core/detail/chacha20.hpp>
 
 namespace duplex {
 
@@ -58,8 +57,8 @@ struct os_entropy {
     }
 };
 
-/// Counts the forks this process is the child of: what a generator holds is worthless when it changes, for the
-/// parent will draw the same.
+/// How many forks lie between this process and the one that began to count. When it changes, what a generator
+/// holds is worthless: the parent draws the same.
 inline std::atomic<std::uint32_t> fork_count{0};
 
 /// Has `fork_count` count. A fork that goes around the C library (a bare `clone` call) is not seen.
@@ -67,9 +66,8 @@ inline std::atomic<std::uint32_t> fork_count{0};
 #if defined(_WIN32)
     return true;
 #else
-    static const bool counting = ::pthread_atfork(nullptr, nullptr, [] {
-                                     fork_count.fetch_add(1, std::memory_order_relaxed);
-                                 }) == 0;
+    static const bool counting =
+        ::pthread_atfork(nullptr, nullptr, [] { fork_count.fetch_add(1, std::memory_order_relaxed); }) == 0;
     return counting;
 #endif
 }
@@ -82,7 +80,7 @@ class random_generator {
 public:
     [[nodiscard]] bool fill(std::span<std::byte> out) noexcept {
         while (!out.empty()) {
-            if (!ready() && !refill()) return false;
+            if (!has(1) && !refill()) return false;
             const std::size_t left = buffer_size - next_;
             const std::size_t size = out.size() < left ? out.size() : left;
             take(out.data(), size);
@@ -95,9 +93,7 @@ public:
     template <std::size_t Size>
     [[nodiscard]] bool draw(std::array<std::byte, Size>& out) noexcept {
         static_assert(Size <= buffer_size - key_size);
-        if (!ready() || buffer_size - next_ < Size) [[unlikely]] {
-            if (!refill()) return false;
-        }
+        if (!has(Size) && !refill()) return false;
         take(out.data(), Size);
         return true;
     }
@@ -106,8 +102,8 @@ private:
     static constexpr std::size_t key_size = 32;
     static constexpr std::size_t buffer_size = 512;
 
-    [[nodiscard]] bool ready() const noexcept {
-        return next_ < buffer_size && forks_ == fork_count.load(std::memory_order_relaxed);
+    [[nodiscard]] bool has(std::size_t size) const noexcept {
+        return buffer_size - next_ >= size && forks_ == fork_count.load(std::memory_order_relaxed);
     }
 
     void take(std::byte* out, std::size_t size) noexcept {

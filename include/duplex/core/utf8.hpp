@@ -11,9 +11,30 @@
 
 namespace duplex {
 
+namespace detail {
+
+/// The length of the character at `at`, from where four bytes are readable; 0 where it is not valid.
+[[nodiscard]] inline std::size_t utf8_length(const std::byte* at) noexcept {
+    const auto byte = [at](std::size_t i) { return std::to_integer<std::uint32_t>(at[i]); };
+    const auto continues = [at](std::size_t i) { return (at[i] & std::byte{0xC0}) == std::byte{0x80}; };
+    const std::uint32_t first = byte(0);
+    if (first < 0x80) return 1;
+    if (first < 0xC2 || first > 0xF4 || !continues(1)) return 0;
+    if (first < 0xE0) return 2;
+    if (!continues(2)) return 0;
+    if (first < 0xF0) {
+        const std::uint32_t top = (first & 0x0F) << 6 | (byte(1) & 0x3F); // the code point without 6 bits
+        return top >= 0x800 >> 6 && (top < 0xD800 >> 6 || top > 0xDFFF >> 6) ? 3 : 0;
+    }
+    const std::uint32_t top = (first & 0x07) << 6 | (byte(1) & 0x3F); // the code point without 12 bits
+    return continues(3) && top >= 0x10000 >> 12 && top <= 0x10FFFF >> 12 ? 4 : 0;
+}
+
+} // namespace detail
+
 /// Checks that a text which arrives in pieces is UTF-8 (RFC 6455 8.1, RFC 3629: no overlong forms, no
-/// surrogates, nothing above U+10FFFF). An invalid sequence is reported with its first impossible byte, though
-/// its character be unfinished.
+/// surrogates, nothing above U+10FFFF). An invalid sequence is reported with its first impossible byte,
+/// though its character be unfinished.
 class utf8_validator {
 public:
     /// Takes the next piece; false once the text is invalid, and from then on.
@@ -74,11 +95,18 @@ inline bool utf8_validator::feed_portable(std::span<const std::byte> data) noexc
     utf8_validator state = *this; // in registers
     bool valid = true;
     while (valid && next != end) {
-        if (state.left_ == 0 && end - next >= 8 &&
-            (detail::load_block<std::uint64_t>(next) & 0x8080808080808080) == 0)
-            next += 8;
-        else
-            valid = state.step(std::to_integer<std::uint8_t>(*next++));
+        std::size_t taken = 0;
+        if (state.left_ == 0) {
+            if (end - next >= 8 && (detail::load_block<std::uint64_t>(next) & 0x8080808080808080) == 0)
+                taken = 8;
+            else if (end - next >= 4)
+                taken = detail::utf8_length(next);
+        }
+        if (taken == 0) {
+            valid = state.step(std::to_integer<std::uint8_t>(*next));
+            taken = 1;
+        }
+        next += taken;
     }
     *this = state;
     return valid;

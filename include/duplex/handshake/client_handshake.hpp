@@ -32,14 +32,14 @@ namespace duplex {
 /// What a client asks for in its opening handshake.
 struct client_handshake_options {
     /// Offered in order of preference; each a token, each once (RFC 6455 4.1).
-    std::vector<std::string> subprotocols;
+    std::vector<std::string> subprotocols{};
     /// Sent after the handshake's own. Host, Origin, User-Agent and Authorization, each at most once, replace
     /// what the URL and the options below would give.
-    fields headers;
-    std::string origin;                ///< empty: no Origin, as from a client that is no browser
+    fields headers{};
+    std::string origin{};              ///< empty: no Origin, as from a client that is no browser
     std::string user_agent = "duplex"; ///< empty: no User-Agent
-    std::string extensions;            ///< offered, as in Sec-WebSocket-Extensions; empty: none
-    http_limits limits;                ///< for the answer
+    std::string extensions{};          ///< offered, as in Sec-WebSocket-Extensions; empty: none
+    http_limits limits{};              ///< for the answer
 };
 
 /// The client's side of the opening handshake (RFC 6455 4.1) as bytes out and bytes in: start, send
@@ -111,7 +111,8 @@ private:
     enum class step : std::uint8_t { head, body, done };
 
     [[nodiscard]] static std::error_code check(const uri& to, const client_handshake_options& options) {
-        if (!detail::split_host(to.host_header())) return make_error_code(errc::url_host_invalid);
+        if (!detail::split_host(to.host_header()) || (!to.host_is_ipv6 && to.host.find(':') != to.host.npos))
+            return make_error_code(errc::url_host_invalid);
         if (!to.target.starts_with('/') || !detail::all_of_class(to.target, detail::char_class::target))
             return make_error_code(errc::url_invalid);
 

@@ -14,14 +14,14 @@ namespace duplex {
 
 /// `name` or `name=value` behind an extension (RFC 6455 9.1). The value is without its quotes.
 struct extension_parameter {
-    std::string name;
-    std::optional<std::string> value;
+    std::string name{};
+    std::optional<std::string> value{};
 };
 
 /// One extension of a Sec-WebSocket-Extensions header with its parameters, in their order.
 struct extension_offer {
-    std::string name;
-    std::vector<extension_parameter> parameters;
+    std::string name{};
+    std::vector<extension_parameter> parameters{};
 };
 
 /// Most extensions in one handshake, and most parameters of one extension.

@@ -28,14 +28,14 @@ namespace duplex {
 /// How a server answers opening handshakes.
 struct server_handshake_options {
     /// Those it speaks, in its own order of preference; each a token.
-    std::vector<std::string> subprotocols;
+    std::vector<std::string> subprotocols{};
     /// Origins that may connect, or "*"; empty: the server's own (see `origin_allowed`).
-    std::vector<std::string> origins;
-    fields headers;                     ///< added to the 101
+    std::vector<std::string> origins{};
+    fields headers{};                   ///< added to the 101
     std::string server_name = "duplex"; ///< of the 101's Server header; empty: none
-    std::string extensions;             ///< accepted, as in Sec-WebSocket-Extensions; empty: none
+    std::string extensions{};           ///< accepted, as in Sec-WebSocket-Extensions; empty: none
     bool secure = false;                ///< the page's own scheme is https: TLS here or at a proxy in front
-    http_limits limits;                 ///< for the request; to be given to the constructor
+    http_limits limits{};               ///< for the request; to be given to the constructor
 };
 
 /// Most subprotocols in one request.

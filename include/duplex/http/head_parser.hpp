@@ -24,8 +24,8 @@ public:
     struct result {
         enum class state : std::uint8_t { need_more, done, failed };
         state state;
-        std::size_t
-            consumed; ///< bytes of this input that belong to the head, before a fault where there is one
+        /// Bytes of this input that belong to the head; where it failed, those before the fault.
+        std::size_t consumed;
     };
 
     explicit head_parser(head_kind kind, const http_limits& limits = {}) noexcept
@@ -134,8 +134,7 @@ private:
             step_ = step::empty_line_feed;
             return 1;
         case step::empty_line_feed:
-            // RFC 9112 2.2: one empty line may stand before a request, left over from the body of the one
-            // before
+            // RFC 9112 2.2: one empty line may stand before a request
             line_begin_ = offset_ + 1;
             return c == '\n' ? go(step::method) : fail_at(c, errc::http_start_line_invalid);
         case step::method:

@@ -30,6 +30,8 @@ public:
     /// Bytes of the window not yet looked at.
     [[nodiscard]] std::size_t unread() const noexcept { return static_cast<std::size_t>(end_ - at_); }
 
+    [[nodiscard]] std::span<std::byte> unread_bytes() const noexcept { return {at_, unread()}; }
+
     /// Drops the rest of the window.
     void discard() noexcept { at_ = end_; }
 

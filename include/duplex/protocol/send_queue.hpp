@@ -31,7 +31,8 @@ class send_queue {
 public:
     /// Payloads of at least this size are written from where they are instead of being copied into the block.
     static constexpr std::size_t reference_threshold = 16 * 1024;
-    /// Room of the control lane, in bytes. Pongs that find it full replace each other.
+    /// Room of the control lane, in bytes. Pongs that find it full replace each other; the last of them has
+    /// room behind it.
     static constexpr std::size_t control_capacity = 2048;
 
     // --- filling the data lane; each returns false when memory ran out, and then has changed nothing ---
@@ -115,8 +116,9 @@ public:
 
     /// Queues a control frame ahead of the data; false when the lane is full or memory ran out.
     [[nodiscard]] bool push_control(const frame_header& header, std::span<const std::byte> payload) noexcept {
-        if (!control_.reserve(control_capacity)) return false;
-        if (control_capacity - control_.size() < max_frame_header_size + payload.size()) return false;
+        constexpr std::size_t largest = max_frame_header_size + max_control_payload;
+        if (!control_.reserve(control_capacity + largest)) return false;
+        if (control_.size() + max_frame_header_size + payload.size() > control_capacity) return false;
         return encode_frame(control_, header, payload);
     }
 
@@ -128,6 +130,8 @@ public:
         gathered_before_ = 0;
         gathered_control_ = 0;
         gathered_data_ = 0;
+        // A Pong that waits leaves with this batch: after it there may be a Close, and nothing follows that.
+        if (control_.size() <= control_capacity) admit_late_pong();
         const std::size_t control = control_.size() - control_at_;
         if (control == 0) return gather_data(0, data_bytes_, out, 0);
         // A frame whose first bytes are gone is finished first; then control frames, then the rest.
@@ -136,6 +140,7 @@ public:
         if (count == out.size()) return count;
         out[count++] = segment{control_.data() + control_at_, control};
         gathered_control_ = control;
+        if (!late_pong_.empty()) return count;
         return gather_data(gathered_before_, data_bytes_, out, count);
     }
 
@@ -155,8 +160,11 @@ public:
     /// Drops the frames of the data lane that have not begun to leave (RFC 6455 7.1.7: after a failure
     /// nothing but a Close is sent). A frame that has begun is kept, so that the Close stands at a boundary.
     void drop_unstarted() noexcept {
+        const std::uint64_t boundary = boundary_;
         if (writing_) find_boundary(data_consumed_ + gathered_data_);
         std::size_t keep = static_cast<std::size_t>(boundary_ - data_consumed_);
+        // What is held counts as begun, but the write may end before it: then control frames still go first.
+        boundary_ = boundary;
         data_bytes_ = keep;
         for (std::size_t i = head_; i < pieces_.size(); ++i) {
             piece& each = pieces_[i];
@@ -246,7 +254,9 @@ private:
         if (!encode_header(block->own, header)) return false;
         const std::size_t added = block->own.size() - before;
         if (!add_piece()) {
-            pieces_.back().own.shrink(added);
+            block = &pieces_.back();
+            block->own.shrink(added);
+            grew(*block, 0);
             return false;
         }
         grew(pieces_[pieces_.size() - 2], added);
@@ -348,6 +358,10 @@ private:
         if (control_at_ != control_.size() || size == 0) return;
         control_.clear();
         control_at_ = 0;
+        admit_late_pong();
+    }
+
+    void admit_late_pong() noexcept {
         if (!late_pong_.empty() && control_.append(late_pong_.bytes())) late_pong_.clear();
     }
 

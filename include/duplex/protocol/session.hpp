@@ -73,6 +73,9 @@ public:
         if (!window.empty()) keepalive_.bytes_received(now_);
     }
 
+    /// What of the window has not been looked at yet. `receive` may lend it again, from wherever it was moved to.
+    [[nodiscard]] std::span<std::byte> unread() const noexcept { return decoder_.unread_bytes(); }
+
     /// The next thing found in what was received.
     [[nodiscard]] event next() noexcept;
 
@@ -161,7 +164,7 @@ public:
     /// Fills `out` with what is to be written next; returns the number of segments. They stay valid until
     /// `consumed`, or, where more is sent in between, under `hold_output`.
     [[nodiscard]] std::size_t gather(std::span<segment> out) noexcept {
-        return queue_ ? queue_->gather(out) : 0;
+        return queue_ && !expired_ ? queue_->gather(out) : 0;
     }
 
     /// Keeps the gathered segments in place until `consumed`, whatever is sent meanwhile.
@@ -171,8 +174,9 @@ public:
 
     /// Counts `size` gathered bytes as written.
     void consumed(std::size_t size) noexcept {
-        if (size == 0) return;
+        if (!queue_) return;
         queue_->consumed(size);
+        if (size == 0) return;
         keepalive_.write_progress(now_);
         if (keepalive_.ping_pending() && queue_->control_written() >= ping_mark_)
             keepalive_.ping_written(now_);
@@ -180,9 +184,9 @@ public:
 
     /// Copies what is borrowed: call before the receive window changes.
     void settle() noexcept {
-        if (queue_ && !queue_->settle()) {
-            closing_.fail();
-            error_ = errc::out_of_memory;
+        if (queue_ && !queue_->settle()) [[unlikely]] {
+            // What was borrowed and could not be copied is gone: nothing can be written any more.
+            fail(errc::out_of_memory);
             expired_ = true;
         }
     }
@@ -206,6 +210,8 @@ public:
     [[nodiscard]] std::uint64_t control_pushed() const noexcept {
         return queue_ ? queue_->control_pushed() : control_count_;
     }
+
+    [[nodiscard]] bool has_queue() const noexcept { return queue_ != nullptr; }
 
     /// Lends an empty queue whose memory is warm. An idle session holds none.
     void lend_queue(std::unique_ptr<send_queue>&& queue) noexcept {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <duplex/core/mask.hpp>
+#include <duplex/core/detail/mask_blocks.hpp>
 
 #include <array>
 #include <bit>
@@ -22,9 +22,9 @@
 #endif
 
 /// UTF-8 by table look-up, sixteen bytes at a time: J. Keiser, D. Lemire, "Validating UTF-8 In Less Than One
-/// Instruction Per Byte", Software: Practice and Experience 51 (2021). Each nibble that takes part in an error
-/// of two bytes, the high and the low one of the first and the high one of the second, has a table of the
-/// errors it allows; an error has happened where all three allow it.
+/// Instruction Per Byte", Software: Practice and Experience 51 (2021). Each nibble that takes part in an
+/// error of two bytes, the high and the low one of the first and the high one of the second, has a table of
+/// the errors it allows; an error has happened where all three allow it.
 namespace duplex::detail {
 
 /// One error of two adjacent bytes, as the sets of nibbles that make it: bit n stands for nibble n.
@@ -83,7 +83,8 @@ using utf8_native = uint8x16_t;
 
 /// The sixteen bytes that end `Back` bytes before the end of `block`.
 template <int Back>
-[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_before(utf8_block previous, utf8_block block) noexcept {
+[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_before(utf8_block previous,
+                                                               utf8_block block) noexcept {
     return utf8_block(vextq_u8(utf8_native(previous), utf8_native(block), 16 - Back));
 }
 
@@ -110,7 +111,8 @@ using utf8_native = __m128i;
 
 /// The sixteen bytes that end `Back` bytes before the end of `block`.
 template <int Back>
-[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_before(utf8_block previous, utf8_block block) noexcept {
+[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_before(utf8_block previous,
+                                                               utf8_block block) noexcept {
     return utf8_block(_mm_alignr_epi8(utf8_native(block), utf8_native(previous), 16 - Back));
 }
 
@@ -130,22 +132,22 @@ template <int Back>
 #endif
 
 /// Non-zero where `block` has an error; the others are the text one, two and three bytes before it.
-[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_errors(utf8_block block, utf8_block before1,
-                                                               utf8_block before2,
-                                                               utf8_block before3) noexcept {
+[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block
+utf8_errors(utf8_block block, utf8_block before1, utf8_block before2, utf8_block before3) noexcept {
     const auto first_high = std::bit_cast<utf8_block>(utf8_first_high);
     const auto first_low = std::bit_cast<utf8_block>(utf8_first_low);
     const auto second_high = std::bit_cast<utf8_block>(utf8_second_high);
     const utf8_block pair = utf8_look_up(first_high, before1 >> 4) & utf8_look_up(first_low, before1 & 0x0F) &
                             utf8_look_up(second_high, block >> 4);
-    // The top bit says that a third or fourth byte is due: two bytes after E0-FF, three after F0-FF. There the
-    // two continuations of the last row are right, and their absence is the error.
+    // The top bit says that a third or fourth byte is due: two bytes after E0-FF, three after F0-FF. There
+    // the two continuations of the last row are right, and their absence is the error.
     const utf8_block due = utf8_subtract(before2, utf8_block{} + (0xE0 - 0x80)) |
                            utf8_subtract(before3, utf8_block{} + (0xF0 - 0x80));
     return pair ^ (due & 0x80);
 }
 
-[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_errors(utf8_block block, utf8_block previous) noexcept {
+[[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_errors(utf8_block block,
+                                                               utf8_block previous) noexcept {
     return utf8_errors(block, utf8_before<1>(previous, block), utf8_before<2>(previous, block),
                        utf8_before<3>(previous, block));
 }
@@ -157,36 +159,46 @@ template <int Back>
     return utf8_subtract(block, most);
 }
 
-/// The next block of the text: with `Unmask` from `from`, through `keys`, to `to`; else it stays in `from`.
+/// The block `at` bytes into `from`; with `Unmask` it goes through `keys` and also to `to`.
 template <bool Unmask>
 [[nodiscard]] DUPLEX_UTF8_TARGET inline utf8_block utf8_next(std::byte* to, const std::byte* from,
-                                                             utf8_block keys) noexcept {
-    auto block = load_block<utf8_block>(from);
+                                                             std::size_t at, utf8_block keys) noexcept {
+    auto block = load_block<utf8_block>(from + at);
     if constexpr (Unmask) {
         block ^= keys;
-        store_block(to, block);
+        store_block(to + at, block);
     }
     return block;
 }
 
 inline constexpr auto utf8_bad = static_cast<std::size_t>(-1);
 
-/// Checks a text of 16 bytes or more that starts with a character, and with `Unmask` first masks all of it
-/// from `from` to `to` (which may be the same). Gives how many bytes it checked, at most two fewer than
-/// `size`, or `utf8_bad`. That the checked bytes end inside a character is no error.
+/// Checks a text of 16 bytes or more that starts with a character; with `Unmask` all of it is masked from
+/// `from` to `to` (which may be the same), else `to` is not used. Gives how many bytes were checked, at most
+/// two fewer than `size`, or `utf8_bad`. That the checked bytes end inside a character is no error.
 template <bool Unmask>
 [[nodiscard]] DUPLEX_UTF8_KERNEL inline std::size_t
 utf8_check_blocks(std::byte* to, const std::byte* from, std::size_t size, std::uint32_t key) noexcept {
     constexpr std::size_t step = sizeof(utf8_block);
+    const std::size_t tail = size - step;
+    // The last block ends where the text ends and overlaps the one before it: read first, before that one may
+    // be changed, with the three bytes before it, and written last.
+    auto last = load_block<utf8_block>(from + tail);
+    utf8_block before{};
+    if (tail >= 3) before = load_block<utf8_block>(from + tail - 3);
     const auto keys = spread_key<utf8_block>(key);
+    if constexpr (Unmask) {
+        last ^= spread_key<utf8_block>(turn_key(key, tail));
+        before ^= spread_key<utf8_block>(turn_key(key, tail + 1)); // - 3, which turns as + 1 does
+    }
     utf8_block errors{};
     utf8_block previous{};
     std::size_t i = 0;
     for (; size - i >= 4 * step; i += 4 * step) {
-        const auto a = utf8_next<Unmask>(to + i, from + i, keys);
-        const auto b = utf8_next<Unmask>(to + i + step, from + i + step, keys);
-        const auto c = utf8_next<Unmask>(to + i + 2 * step, from + i + 2 * step, keys);
-        const auto d = utf8_next<Unmask>(to + i + 3 * step, from + i + 3 * step, keys);
+        const auto a = utf8_next<Unmask>(to, from, i, keys);
+        const auto b = utf8_next<Unmask>(to, from, i + step, keys);
+        const auto c = utf8_next<Unmask>(to, from, i + 2 * step, keys);
+        const auto d = utf8_next<Unmask>(to, from, i + 3 * step, keys);
         if (utf8_is_ascii(a | b | c | d))
             errors |= utf8_unfinished(previous);
         else
@@ -194,18 +206,15 @@ utf8_check_blocks(std::byte* to, const std::byte* from, std::size_t size, std::u
         previous = d;
     }
     for (; size - i >= step; i += step) {
-        const auto block = utf8_next<Unmask>(to + i, from + i, keys);
+        const auto block = utf8_next<Unmask>(to, from, i, keys);
         errors |= utf8_errors(block, previous);
         previous = block;
     }
-    if constexpr (Unmask) mask_copy(to + i, {from + i, size - i}, std::bit_cast<mask_key>(key));
     if (size - i >= 3) {
-        // The last block once more, up to the end; the three bytes before it are there.
-        const std::byte* last = (Unmask ? to : from) + size - step;
-        errors |= utf8_errors(load_block<utf8_block>(last), load_block<utf8_block>(last - 1),
-                              load_block<utf8_block>(last - 2), load_block<utf8_block>(last - 3));
+        errors |= utf8_errors(last, utf8_before<13>(utf8_block{}, before));
         i = size;
     }
+    if constexpr (Unmask) store_block(to + tail, last);
     return utf8_is_zero(errors) ? i : utf8_bad;
 }
 

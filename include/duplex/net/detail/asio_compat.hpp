@@ -2,8 +2,63 @@
 
 // Everything that differs between the Asio versions duplex supports (1.22.1 and newer) lives here.
 
+#include <asio/any_io_executor.hpp>
+#include <asio/associated_allocator.hpp>
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/associated_executor.hpp>
+#include <asio/async_result.hpp>
+#include <asio/cancellation_type.hpp>
+#include <asio/dispatch.hpp>
+#include <asio/error.hpp>
+#include <asio/execution/context.hpp>
+#include <asio/execution_context.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <asio/query.hpp>
+#include <asio/strand.hpp>
 #include <asio/version.hpp>
+
+#include <system_error>
+#include <type_traits>
 
 #if ASIO_VERSION < 102201
 #error "duplex needs Asio 1.22.1 or newer"
 #endif
+
+namespace duplex::detail {
+
+// Standalone Asio reports through the standard's error codes, as duplex does.
+static_assert(std::is_same_v<asio::error_code, std::error_code>);
+
+/// The context behind an executor.
+template <class Executor>
+[[nodiscard]] asio::execution_context& context_of(const Executor& executor) noexcept {
+    return asio::query(executor, asio::execution::context);
+}
+
+template <class Executor>
+concept tells_its_thread = requires(const Executor& executor) {
+    { executor.running_in_this_thread() } -> std::convertible_to<bool>;
+};
+
+/// True when the calling thread is inside `executor`, so that what the executor guards may be touched. False
+/// where that can't be known: then work is posted, which is always right.
+template <class Executor>
+[[nodiscard]] bool runs_here(const Executor& executor) noexcept {
+    if constexpr (tells_its_thread<Executor>) {
+        return executor.running_in_this_thread();
+    } else if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
+        if (const auto* plain = executor.template target<asio::io_context::executor_type>())
+            return plain->running_in_this_thread();
+        if (const auto* strand = executor.template target<asio::strand<asio::io_context::executor_type>>())
+            return strand->running_in_this_thread();
+        if (const auto* any = executor.template target<asio::strand<asio::any_io_executor>>())
+            return any->running_in_this_thread();
+        return false;
+    } else {
+        return false;
+    }
+}
+
+} // namespace duplex::detail

@@ -161,6 +161,7 @@ inline void session::fail(errc why) noexcept {
 
 inline event session::fail_now(errc why) noexcept {
     fail(why);
+    assembler_.release();
     return failure_pending_ ? report_failure() : event{};
 }
 

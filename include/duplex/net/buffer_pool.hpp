@@ -1,0 +1,94 @@
+#pragma once
+
+#include <duplex/protocol/send_queue.hpp>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <span>
+#include <utility>
+
+namespace duplex {
+
+/// A receive buffer lent by the thread it is taken from. Goes back, to the thread it is dropped on, by
+/// itself.
+class receive_lease {
+public:
+    /// Bytes of a buffer. One read fills at most this much.
+    static constexpr std::size_t size = std::size_t{64} * 1024;
+
+    receive_lease() noexcept = default;
+    receive_lease(receive_lease&& other) noexcept
+        : memory_{std::move(other.memory_)} {}
+    receive_lease& operator=(receive_lease&& other) noexcept {
+        std::swap(memory_, other.memory_);
+        return *this;
+    }
+    ~receive_lease() { give_back(); }
+
+    /// Borrows a buffer; empty when memory ran out.
+    [[nodiscard]] static receive_lease take() noexcept;
+    void give_back() noexcept;
+
+    [[nodiscard]] explicit operator bool() const noexcept { return memory_ != nullptr; }
+    [[nodiscard]] std::span<std::byte> bytes() const noexcept {
+        return memory_ ? std::span<std::byte>{memory_.get(), size} : std::span<std::byte>{};
+    }
+
+private:
+    std::unique_ptr<std::byte[]> memory_;
+};
+
+namespace detail {
+
+/// What a thread keeps warm for the connections it serves: an idle connection holds neither of them.
+struct thread_buffers {
+    static constexpr std::size_t kept = 4;
+    /// A send queue whose block has grown past this is not kept whole.
+    static constexpr std::size_t kept_block = std::size_t{256} * 1024;
+
+    std::array<std::unique_ptr<std::byte[]>, kept> receive;
+    std::array<std::unique_ptr<send_queue>, kept> queues;
+    std::size_t receive_count = 0;
+    std::size_t queue_count = 0;
+
+    [[nodiscard]] static thread_buffers& here() noexcept {
+        thread_local thread_buffers buffers;
+        return buffers;
+    }
+
+    [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {
+        if (queue_count != 0) return std::move(queues[--queue_count]);
+        return std::unique_ptr<send_queue>{new (std::nothrow) send_queue};
+    }
+
+    void keep_queue(std::unique_ptr<send_queue>&& queue) noexcept {
+        if (!queue || queue_count == kept) return;
+        queue->trim(kept_block);
+        queues[queue_count++] = std::move(queue);
+    }
+};
+
+} // namespace detail
+
+inline receive_lease receive_lease::take() noexcept {
+    auto& here = detail::thread_buffers::here();
+    receive_lease lease;
+    if (here.receive_count != 0)
+        lease.memory_ = std::move(here.receive[--here.receive_count]);
+    else
+        lease.memory_.reset(new (std::nothrow) std::byte[size]);
+    return lease;
+}
+
+inline void receive_lease::give_back() noexcept {
+    if (!memory_) return;
+    auto& here = detail::thread_buffers::here();
+    if (here.receive_count != detail::thread_buffers::kept)
+        here.receive[here.receive_count++] = std::move(memory_);
+    else
+        memory_.reset();
+}
+
+} // namespace duplex

@@ -1,0 +1,366 @@
+#pragma once
+
+#include <duplex/handshake/client_handshake.hpp>
+#include <duplex/handshake/server_handshake.hpp>
+#include <duplex/http/uri.hpp>
+#include <duplex/net/concepts.hpp>
+#include <duplex/net/connection_options.hpp>
+#include <duplex/net/impl/connection_state.hpp>
+#include <duplex/net/impl/readers.hpp>
+#include <duplex/net/message.hpp>
+#include <duplex/net/message_batch.hpp>
+#include <duplex/net/stream_traits.hpp>
+#include <duplex/protocol/prepared_message.hpp>
+
+#include <asio/async_result.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace duplex {
+
+/// A reference to a connection that any thread may hold, copy and use, however long the connection lives: it
+/// keeps memory, not the connection. All functions: any thread.
+template <class Stream>
+class connection_handle {
+public:
+    connection_handle() noexcept = default;
+
+    send_status send(std::string_view text) const { return send(opcode::text, as_bytes(text)); }
+    send_status send(std::span<const std::byte> binary) const { return send(opcode::binary, binary); }
+    send_status send(const message& copied) const { return send(copied.op(), copied.bytes()); }
+    send_status send(opcode op, std::span<const std::byte> payload) const {
+        return state_->send(op, payload);
+    }
+    send_status send(opcode op, byte_buffer&& payload) const { return state_->send(op, std::move(payload)); }
+    send_status send(const prepared_message& prepared) const { return state_->send_prepared(prepared); }
+    send_status ping(std::span<const std::byte> payload = {}) const { return state_->ping(payload); }
+    std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) const {
+        return state_->close(code, reason);
+    }
+    [[nodiscard]] bool is_open() const noexcept { return state_ && state_->is_open(); }
+    [[nodiscard]] std::size_t buffered_amount() const noexcept { return state_ ? state_->buffered() : 0; }
+    [[nodiscard]] explicit operator bool() const noexcept { return bool{state_}; }
+    bool operator==(const connection_handle& other) const noexcept {
+        return state_.get() == other.state_.get();
+    }
+
+private:
+    template <async_stream>
+    friend class connection;
+    explicit connection_handle(detail::intrusive_ptr<detail::connection_state<Stream>> state) noexcept
+        : state_{std::move(state)} {}
+    static std::span<const std::byte> as_bytes(std::string_view text) noexcept {
+        return std::as_bytes(std::span{text.data(), text.size()});
+    }
+
+    detail::intrusive_ptr<detail::connection_state<Stream>> state_;
+};
+
+/// A WebSocket connection over any Asio stream, either role (RFC 6455).
+///
+/// Opened by `async_accept` (server) or `async_handshake` (client). Then it is read in one of three ways, one
+/// at a time: `async_run` (callbacks for its whole life, the fastest), `async_read_batch` (all messages of
+/// one socket read) or `async_read` (one message). Pings are answered and the closing handshake is carried by
+/// whichever read is under way; without one, `async_close` carries it.
+///
+/// Sending: at any time, any number of messages, in order; what is sent in a batch, or in one turn of the
+/// loop, leaves in one write.
+///
+/// Options: in a coroutine keep them in a variable of their own. g++ before 13 miscompiles a temporary struct
+/// that is written inside a `co_await` expression.
+///
+/// Thread rule: `send`, `ping`, `close`, `is_open`, `buffered_amount` and handles: any thread. Everything
+/// else, the destructor included, on the stream's executor (a strand where the context runs on several
+/// threads).
+///
+/// Completion: never from inside the initiating function. Cancellation: all types; a cancelled read loses
+/// nothing, a cancelled `async_send` stops waiting but the message still goes, a cancelled handshake ends the
+/// connection. Destroying a connection is safe in any state: an open one says 1001 where the transport takes
+/// it at once, and what is pending completes with `errc::aborted`.
+template <async_stream Stream>
+class connection {
+    using state_type = detail::connection_state<Stream>;
+    using pointer = detail::intrusive_ptr<state_type>;
+
+public:
+    using stream_type = Stream;
+    using executor_type = typename Stream::executor_type;
+    using handle_type = connection_handle<Stream>;
+    using batch_type = message_batch<Stream>;
+
+    /// Takes over a connected stream.
+    explicit connection(Stream stream, const connection_options& options = {})
+        : state_{new state_type{std::move(stream), options}} {}
+    connection(connection&&) noexcept = default;
+    connection& operator=(connection&& other) noexcept {
+        if (this != &other) {
+            if (state_) state_->release();
+            state_ = std::move(other.state_);
+        }
+        return *this;
+    }
+    ~connection() {
+        if (state_) state_->release();
+    }
+
+    [[nodiscard]] executor_type get_executor() const noexcept { return state_->get_executor(); }
+    /// The stream beneath. Reading, writing or closing it directly breaks the connection.
+    [[nodiscard]] Stream& stream() noexcept { return state_->stream_; }
+    /// For use from other threads, and beyond the connection's life.
+    [[nodiscard]] handle_type handle() const noexcept { return handle_type{state_}; }
+
+    // --- opening (RFC 6455 4) ---
+
+    /// Server: reads the request, so that `request()` can be looked at before `async_accept` or
+    /// `async_reject`. Handler: `void(std::error_code)`. A malformed request is answered before the handler
+    /// is called.
+    template <class Token>
+    auto async_read_request(Token&& token) {
+        return start_opening([](state_type& state, auto& done) { state.read_request(done); }, token);
+    }
+
+    /// Server: the request that `async_read_request` has read; null before, and after it was answered.
+    [[nodiscard]] const server_handshake* request() const noexcept {
+        return state_->opening_ && state_->opening_->server ? &*state_->opening_->server : nullptr;
+    }
+
+    /// Server: reads the request if need be and answers it. Handler: `void(std::error_code)`; none when open.
+    /// A refusal has been sent when the handler is called, and the connection is of no further use. The
+    /// limits of the request are those of `connection_options::http`.
+    template <class Token>
+    auto async_accept(server_handshake_options options, Token&& token) {
+        return start_opening(
+            [options = std::move(options)](state_type& state, auto& done) { state.accept(options, done); },
+            token);
+    }
+
+    template <class Token>
+    auto async_accept(Token&& token) {
+        return async_accept(server_handshake_options{}, std::forward<Token>(token));
+    }
+
+    /// Server: answers a request that was read with an HTTP response. Handler: `void(std::error_code)`, with
+    /// `errc::request_rejected` once it is sent.
+    template <class Token>
+    auto async_reject(unsigned status, fields headers, std::string body, Token&& token) {
+        return start_opening(
+            [status, headers = std::move(headers), body = std::move(body)](state_type& state, auto& done) {
+                state.reject(status, headers, body, done);
+            },
+            token);
+    }
+
+    /// Client: sends the request for `to` and checks the answer. Handler: `void(std::error_code)`; none when
+    /// open. After `errc::upgrade_refused`, `opening_outcome()` shows status, headers and body.
+    template <class Token>
+    auto async_handshake(uri to, client_handshake_options options, Token&& token) {
+        return start_opening([to = std::move(to), options = std::move(options)](
+                                 state_type& state, auto& done) { state.handshake(to, options, done); },
+                             token);
+    }
+
+    template <class Token>
+    auto async_handshake(uri to, Token&& token) {
+        return async_handshake(std::move(to), client_handshake_options{}, std::forward<Token>(token));
+    }
+
+    /// How the opening went, once it is over; null before, and after `forget_opening`.
+    [[nodiscard]] const handshake_outcome* opening_outcome() const noexcept { return state_->outcome_.get(); }
+    /// Frees what is only needed to look at the opening.
+    void forget_opening() noexcept { state_->outcome_.reset(); }
+
+    // --- reading ---
+
+    /// Gives every message to `handlers` until the connection has ended. `handlers` is a callable taking a
+    /// `const message&`, or an object with `on_message(const message&)` and any of
+    /// `on_ping(std::span<std::byte>)`, `on_pong(std::span<std::byte>)`, `on_fragment(const message&, bool
+    /// last)`. Views end with the callback. While the send queue is above its watermark nothing is read.
+    /// Handler: `void(std::error_code)`; none for an orderly end, see `result()`.
+    template <class Handlers, class Token>
+    auto async_run(Handlers handlers, Token&& token) {
+        return asio::async_initiate<Token, void(std::error_code)>(
+            [](auto handler, pointer state, Handlers with) {
+                start_reader<detail::run_reader<Stream, Handlers>>(std::move(handler), state,
+                                                                   std::move(with));
+            },
+            token, state_, std::move(handlers));
+    }
+
+    /// Reads the socket once and gives the messages that came, at least one. Handler:
+    /// `void(std::error_code, message_batch<Stream>)`; `errc::closed` after the peer's Close.
+    template <class Token>
+    auto async_read_batch(Token&& token) {
+        return asio::async_initiate<Token, void(std::error_code, batch_type)>(
+            [](auto handler, pointer state) {
+                start_reader<detail::batch_reader<Stream>>(std::move(handler), state);
+            },
+            token, state_);
+    }
+
+    /// Reads one message, which owns its bytes. Handler: `void(std::error_code, message)`; `errc::closed`
+    /// after the peer's Close.
+    template <class Token>
+    auto async_read(Token&& token) {
+        return asio::async_initiate<Token, void(std::error_code, message)>(
+            [](auto handler, pointer state) {
+                start_reader<detail::single_reader<Stream>>(std::move(handler), state);
+            },
+            token, state_);
+    }
+
+    /// The next message among the bytes already received; never waits.
+    [[nodiscard]] std::optional<message> try_read() { return state_->try_read(); }
+
+    // --- sending: any thread ---
+
+    /// Queues a text message. `send_status` tells whether it was accepted; `text_not_utf8` where it is no
+    /// UTF-8.
+    send_status send(std::string_view text) { return handle().send(text); }
+    send_status send(std::span<const std::byte> binary) { return send(opcode::binary, binary); }
+    send_status send(const message& copied) { return send(copied.op(), copied.bytes()); }
+    send_status send(message&& moved) {
+        const opcode op = moved.op();
+        return send(op, moved.take());
+    }
+    send_status send(opcode op, std::span<const std::byte> payload) { return state_->send(op, payload); }
+    send_status send(opcode op, byte_buffer&& payload) { return state_->send(op, std::move(payload)); }
+    send_status send(const prepared_message& prepared) { return state_->send_prepared(prepared); }
+
+    /// Queues a Ping of at most 125 bytes; the peer's Pong is seen by `on_pong`.
+    send_status ping(std::span<const std::byte> payload = {}) { return state_->ping(payload); }
+
+    /// Starts the closing handshake behind what is queued (RFC 6455 7.1.2). Errors name what is wrong with
+    /// the arguments; then nothing happens.
+    std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) {
+        return state_->close(code, reason);
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return state_->is_open(); }
+    /// Bytes queued and not yet taken by the transport, framing included.
+    [[nodiscard]] std::size_t buffered_amount() const noexcept { return state_->buffered(); }
+
+    // --- sending, with completion ---
+
+    /// Queues a message (text by default) and completes when the transport has taken all of it. The payload
+    /// is copied first. Handler: `void(std::error_code)`: none, or why it was refused or lost. Any thread.
+    template <class Token>
+    auto async_send(std::string_view text, Token&& token) {
+        return async_send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}),
+                          std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_send(opcode op, std::span<const std::byte> payload, Token&& token) {
+        byte_buffer copy;
+        const bool copied = copy.append(payload);
+        return asio::async_initiate<Token, void(std::error_code)>(
+            [op, copied](auto handler, pointer state, byte_buffer bytes) {
+                auto* op_ =
+                    make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
+                if (!copied)
+                    return op_->complete(detail::completion::post, make_error_code(errc::out_of_memory));
+                op_->connect_cancellation([raw = state.get(), op_] { raw->withdraw_send(*op_); });
+                state->send_then(op, std::move(bytes), *op_);
+            },
+            token, state_, std::move(copy));
+    }
+
+    /// Completes when the send queue is empty. Handler: `void(std::error_code)`.
+    template <class Token>
+    auto async_drain(Token&& token) {
+        return asio::async_initiate<Token, void(std::error_code)>(
+            [](auto handler, pointer state) {
+                auto* op =
+                    make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
+                op->connect_cancellation([raw = state.get(), op] { raw->withdraw(raw->drains_, *op); });
+                state->drain(*op);
+            },
+            token, state_);
+    }
+
+    /// Sends a Ping and completes with the time from its writing to its Pong. Needs a read under way.
+    /// Handler: `void(std::error_code, std::chrono::nanoseconds)`.
+    template <class Token>
+    auto async_ping(Token&& token) {
+        return asio::async_initiate<Token, void(std::error_code, std::chrono::nanoseconds)>(
+            [](auto handler, pointer state) {
+                auto* op = make_waiter<detail::ping_waiter, std::error_code, std::chrono::nanoseconds>(
+                    std::move(handler), state);
+                op->connect_cancellation([raw = state.get(), op] { raw->withdraw(raw->pings_, *op); });
+                state->ping_then(*op);
+            },
+            token, state_);
+    }
+
+    /// Closes and completes when the transport has ended, at the latest after `timeouts::close`. What still
+    /// comes is dropped unless a read is under way. Handler: `void(std::error_code)`; none for an orderly
+    /// end.
+    template <class Token>
+    auto async_close(close_code code, std::string_view reason, Token&& token) {
+        return asio::async_initiate<Token, void(std::error_code)>(
+            [](auto handler, pointer state, close_code with, std::string why) {
+                auto* op =
+                    make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
+                op->connect_cancellation([raw = state.get(), op] { raw->withdraw(raw->closes_, *op); });
+                state->close_then(with, why, *op);
+            },
+            token, state_, code, std::string{reason});
+    }
+    template <class Token>
+    auto async_close(Token&& token) {
+        return async_close(close_code::normal, {}, std::forward<Token>(token));
+    }
+
+    // --- the end ---
+
+    /// Ends the transport now, without a closing handshake.
+    void abort() noexcept { state_->abort(); }
+
+    /// How the connection ended; null while it hasn't.
+    [[nodiscard]] const close_result* result() const noexcept { return state_->result_.get(); }
+
+private:
+    template <class Base, class... Args, class Handler, class... More>
+    static auto* make_waiter(Handler&& handler, const pointer& state, More&&... more) {
+        return detail::waiter_op<Base, std::decay_t<Handler>, executor_type, Args...>::make(
+            std::move(handler), state->get_executor(), std::forward<More>(more)...);
+    }
+
+    template <class Start, class Token>
+    auto start_opening(Start start, Token& token) {
+        return asio::async_initiate<Token, void(std::error_code)>(
+            [](auto handler, pointer state, Start with) {
+                auto* op =
+                    make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
+                // Half a handshake can't be resumed.
+                op->connect_cancellation([raw = state.get()] { raw->cancel_opening(); });
+                with(*state, *op);
+            },
+            token, state_, std::move(start));
+    }
+
+    template <class Reader, class Handler, class... More>
+    static void start_reader(Handler&& handler, const pointer& state, More&&... more) {
+        auto* op =
+            make_waiter<Reader, std::error_code>(std::move(handler), state, std::forward<More>(more)...);
+        op->connect_cancellation([raw = state.get(), op] { raw->stop_reading(*op); });
+        state->read(*op);
+    }
+
+    pointer state_;
+};
+
+} // namespace duplex
+
+#include <duplex/net/impl/close.hpp>
+#include <duplex/net/impl/opening.hpp>
+#include <duplex/net/impl/read.hpp>
+#include <duplex/net/impl/write.hpp>

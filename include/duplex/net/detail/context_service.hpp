@@ -1,0 +1,178 @@
+#pragma once
+
+#include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/timer_wheel.hpp>
+
+#include <asio/basic_waitable_timer.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+namespace duplex::detail {
+
+/// What a context's service knows of a connection.
+class context_member : public timer_wheel::entry {
+public:
+    /// The deadline has come. Called on any of the context's threads, under the service's lock: only posts.
+    virtual void on_deadline() noexcept = 0;
+    /// The context is going away: drop every handler without calling it.
+    virtual void on_shutdown() noexcept = 0;
+
+protected:
+    ~context_member() = default;
+
+private:
+    friend class context_service;
+    context_member* next_member_ = nullptr;
+    context_member* previous_member_ = nullptr;
+};
+
+/// One per execution context: the timer wheel that serves all its connections, and the list of them, so that
+/// handlers which are still waiting when the context goes away go with it. Thread-safe; the lock is taken
+/// when a connection comes, goes, or moves a deadline forward, never for a message.
+class context_service final : public asio::execution_context::service {
+public:
+    using key_type = context_service;
+    inline static asio::execution_context::id id;
+
+    explicit context_service(asio::execution_context& context)
+        : asio::execution_context::service{context}
+        , wheel_{std::chrono::steady_clock::now()}
+        , now_{wheel_.now().time_since_epoch().count()} {}
+
+    template <class Executor>
+    [[nodiscard]] static context_service& of(const Executor& executor) {
+        return asio::use_service<context_service>(context_of(executor));
+    }
+
+    /// The time as of the last tick, or of the last time the wheel started. Costs one load.
+    [[nodiscard]] time_point now() const noexcept {
+        return time_point{time_point::duration{now_.load(std::memory_order_relaxed)}};
+    }
+
+    /// The time as exactly as it is known: for measuring.
+    [[nodiscard]] time_point precise_now() const noexcept {
+        return manual_.load(std::memory_order_relaxed) ? now() : std::chrono::steady_clock::now();
+    }
+
+    void join(context_member& member) noexcept {
+        const std::lock_guard lock{mutex_};
+        member.next_member_ = members_;
+        if (members_) members_->previous_member_ = &member;
+        members_ = &member;
+    }
+
+    void leave(context_member& member) noexcept {
+        const std::lock_guard lock{mutex_};
+        unlink(member);
+        wheel_.cancel(member);
+        stop_if_idle();
+    }
+
+    /// Schedules the member's deadline; `executor` runs the ticks.
+    template <class Executor>
+    void schedule(context_member& member, time_point due, const Executor& executor) {
+        const std::lock_guard lock{mutex_};
+        if (shut_down_) return;
+        wheel_.schedule(member, due);
+        if (wheel_.empty())
+            stop_if_idle();
+        else
+            start(executor);
+    }
+
+    void cancel(context_member& member) noexcept {
+        const std::lock_guard lock{mutex_};
+        wheel_.cancel(member);
+        stop_if_idle();
+    }
+
+    // --- time by hand, for tests ---
+
+    /// From now on time only moves by `advance`.
+    void use_manual_time() {
+        const std::lock_guard lock{mutex_};
+        manual_ = true;
+        timer_.reset();
+        ticking_ = false;
+    }
+
+    void advance(time_point::duration step) {
+        const std::lock_guard lock{mutex_};
+        tick(wheel_.now() + step);
+    }
+
+private:
+    using timer_type =
+        asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                                   asio::any_io_executor>;
+
+    void shutdown() noexcept override {
+        std::unique_lock lock{mutex_};
+        shut_down_ = true;
+        timer_.reset();
+        while (members_) {
+            context_member& each = *members_;
+            unlink(each);
+            wheel_.cancel(each);
+            lock.unlock();
+            each.on_shutdown();
+            lock.lock();
+        }
+    }
+
+    void unlink(context_member& member) noexcept {
+        if (members_ != &member && !member.previous_member_) return;
+        (member.previous_member_ ? member.previous_member_->next_member_ : members_) = member.next_member_;
+        if (member.next_member_) member.next_member_->previous_member_ = member.previous_member_;
+        member.next_member_ = member.previous_member_ = nullptr;
+    }
+
+    template <class Executor>
+    void start(const Executor& executor) {
+        if (ticking_ || manual_) return;
+        if (!timer_) timer_ = std::make_unique<timer_type>(asio::any_io_executor{executor});
+        ticking_ = true;
+        tick(std::chrono::steady_clock::now());
+        if (ticking_) wait();
+    }
+
+    void wait() {
+        timer_->expires_after(timer_wheel::resolution);
+        timer_->async_wait([this](const std::error_code& error) {
+            if (error) return;
+            const std::lock_guard lock{mutex_};
+            if (!ticking_ || shut_down_) return;
+            tick(std::chrono::steady_clock::now());
+            if (!wheel_.empty())
+                wait();
+            else
+                ticking_ = false;
+        });
+    }
+
+    void tick(time_point now) {
+        now_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+        wheel_.advance(now, [](timer_wheel::entry& due) { static_cast<context_member&>(due).on_deadline(); });
+    }
+
+    /// Without deadlines no timer keeps the context running.
+    void stop_if_idle() noexcept {
+        if (!wheel_.empty() || !ticking_) return;
+        ticking_ = false;
+        if (timer_) timer_->cancel();
+    }
+
+    mutable std::mutex mutex_;
+    timer_wheel wheel_;
+    std::atomic<time_point::duration::rep> now_;
+    std::atomic<bool> manual_{false};
+    std::unique_ptr<timer_type> timer_;
+    context_member* members_ = nullptr;
+    bool ticking_ = false;
+    bool shut_down_ = false;
+};
+
+} // namespace duplex::detail

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+namespace duplex::detail {
+
+/// A count of owners inside the object; the last one deletes it.
+template <class Derived>
+class counted {
+public:
+    void add_owner() const noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
+
+    void drop_owner() const noexcept {
+        if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete static_cast<const Derived*>(this);
+    }
+
+protected:
+    counted() noexcept = default;
+    ~counted() = default;
+    counted(const counted&) = delete;
+    counted& operator=(const counted&) = delete;
+
+private:
+    mutable std::atomic<std::uint32_t> owners_{0};
+};
+
+/// Shares a `counted` object.
+template <class T>
+class intrusive_ptr {
+public:
+    intrusive_ptr() noexcept = default;
+    explicit intrusive_ptr(T* object) noexcept
+        : object_{object} {
+        if (object_) object_->add_owner();
+    }
+    intrusive_ptr(const intrusive_ptr& other) noexcept
+        : intrusive_ptr{other.object_} {}
+    intrusive_ptr(intrusive_ptr&& other) noexcept
+        : object_{std::exchange(other.object_, nullptr)} {}
+    intrusive_ptr& operator=(intrusive_ptr other) noexcept {
+        std::swap(object_, other.object_);
+        return *this;
+    }
+    ~intrusive_ptr() {
+        if (object_) object_->drop_owner();
+    }
+
+    [[nodiscard]] T* get() const noexcept { return object_; }
+    T& operator*() const noexcept { return *object_; }
+    T* operator->() const noexcept { return object_; }
+    explicit operator bool() const noexcept { return object_ != nullptr; }
+    void reset() noexcept { intrusive_ptr{}.swap(*this); }
+    void swap(intrusive_ptr& other) noexcept { std::swap(object_, other.object_); }
+
+private:
+    T* object_ = nullptr;
+};
+
+} // namespace duplex::detail

@@ -1,0 +1,191 @@
+#pragma once
+
+#include <duplex/net/detail/asio_compat.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+namespace duplex::detail {
+
+/// A completion handler with its arguments, posted or dispatched as one function. It shows the handler's
+/// allocator.
+template <class Handler, class Arguments>
+class bound_handler {
+public:
+    using allocator_type = asio::associated_allocator_t<Handler>;
+
+    bound_handler(Handler&& handler, Arguments&& arguments)
+        : handler_{std::move(handler)}
+        , arguments_{std::move(arguments)} {}
+
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+        return asio::get_associated_allocator(handler_);
+    }
+
+    void operator()() { std::apply(std::move(handler_), std::move(arguments_)); }
+
+private:
+    Handler handler_;
+    Arguments arguments_;
+};
+
+/// How a waiter's handler is reached: never from inside the initiating function, and inline only from a point
+/// where the connection is in order.
+enum class completion { post, dispatch };
+
+/// Where an operation hangs until what it waits for has happened.
+class waiter_links {
+public:
+    waiter_links* next = nullptr;
+    waiter_links* previous = nullptr;
+    std::uint64_t key = 0; ///< what is waited for, in the list's own terms
+};
+
+/// An operation that waits, with its handler erased behind `Args`.
+template <class... Args>
+class waiter : public waiter_links {
+public:
+    /// Frees the waiter and calls its handler.
+    virtual void complete(completion how, Args... args) = 0;
+    /// Frees the waiter without calling: its context is going away.
+    virtual void abandon() noexcept = 0;
+
+    /// What the handler is called with; a derived waiter may have more to give.
+    [[nodiscard]] std::tuple<Args...> arguments(Args... args) { return {std::move(args)...}; }
+
+protected:
+    ~waiter() = default;
+};
+
+/// A list of waiters, first in first out. A waiter can leave from anywhere.
+template <class... Args>
+class waiter_list {
+public:
+    using waiter_type = waiter<Args...>;
+
+    waiter_list() noexcept = default;
+    waiter_list(const waiter_list&) = delete;
+    waiter_list& operator=(const waiter_list&) = delete;
+    ~waiter_list() { abandon_all(); }
+
+    [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+    [[nodiscard]] waiter_type* front() const noexcept { return static_cast<waiter_type*>(first_); }
+
+    void push_back(waiter_type& added) noexcept {
+        added.previous = last_;
+        added.next = nullptr;
+        (last_ ? last_->next : first_) = &added;
+        last_ = &added;
+    }
+
+    void remove(waiter_type& gone) noexcept {
+        (gone.previous ? gone.previous->next : first_) = gone.next;
+        (gone.next ? gone.next->previous : last_) = gone.previous;
+    }
+
+    [[nodiscard]] waiter_type* pop_front() noexcept {
+        auto* popped = front();
+        if (popped) remove(*popped);
+        return popped;
+    }
+
+    template <class Visit>
+    void for_each(Visit visit) {
+        for (auto* each = first_; each; each = each->next)
+            visit(static_cast<waiter_type&>(*each));
+    }
+
+    void complete_all(completion how, Args... args) {
+        while (auto* each = pop_front())
+            each->complete(how, args...);
+    }
+
+    void abandon_all() noexcept {
+        while (auto* each = pop_front())
+            each->abandon();
+    }
+
+private:
+    waiter_links* first_ = nullptr;
+    waiter_links* last_ = nullptr;
+};
+
+/// The concrete waiter: keeps both executors busy, honours the handler's allocator, executor and cancellation
+/// slot. `Base` is a `waiter<Args...>` or derives from one.
+template <class Base, class Handler, class IoExecutor, class... Args>
+class waiter_op final : public Base {
+    using handler_executor = asio::associated_executor_t<Handler, IoExecutor>;
+    using allocator = typename std::allocator_traits<
+        asio::associated_allocator_t<Handler>>::template rebind_alloc<waiter_op>;
+    using allocator_traits = std::allocator_traits<allocator>;
+
+public:
+    /// Allocates with the handler's allocator. `more` goes to the base.
+    template <class... More>
+    static waiter_op* make(Handler&& handler, const IoExecutor& executor, More&&... more) {
+        allocator alloc{asio::get_associated_allocator(handler)};
+        waiter_op* at = allocator_traits::allocate(alloc, 1);
+        return ::new (static_cast<void*>(at))
+            waiter_op(std::move(handler), executor, std::forward<More>(more)...);
+    }
+
+    /// Lets the handler's cancellation slot call `on_cancel()`.
+    template <class OnCancel>
+    void connect_cancellation(OnCancel on_cancel) {
+        auto slot = asio::get_associated_cancellation_slot(handler_);
+        if (!slot.is_connected()) return;
+        slot.assign([on_cancel](asio::cancellation_type type) {
+            // All three kinds leave the connection as it was, so the strongest promise holds.
+            if (type != asio::cancellation_type::none) on_cancel();
+        });
+    }
+
+    void complete(completion how, Args... args) override {
+        disconnect();
+        allocator alloc{asio::get_associated_allocator(handler_)};
+        handler_executor executor{asio::get_associated_executor(handler_, io_work_.get_executor())};
+        auto io_work = std::move(io_work_);
+        auto handler_work = std::move(handler_work_);
+        auto arguments = Base::arguments(std::move(args)...);
+        bound_handler<Handler, decltype(arguments)> bound{std::move(handler_), std::move(arguments)};
+        free(alloc);
+        if (how == completion::dispatch)
+            asio::dispatch(executor, std::move(bound));
+        else
+            asio::post(executor, std::move(bound));
+    }
+
+    void abandon() noexcept override {
+        disconnect();
+        allocator alloc{asio::get_associated_allocator(handler_)};
+        Handler dying{std::move(handler_)};
+        free(alloc);
+    }
+
+private:
+    template <class... More>
+    waiter_op(Handler&& handler, const IoExecutor& executor, More&&... more)
+        : Base{std::forward<More>(more)...}
+        , handler_{std::move(handler)}
+        , io_work_{executor}
+        , handler_work_{asio::get_associated_executor(handler_, executor)} {}
+    ~waiter_op() = default;
+
+    void disconnect() noexcept {
+        auto slot = asio::get_associated_cancellation_slot(handler_);
+        if (slot.is_connected()) slot.clear();
+    }
+
+    void free(allocator& alloc) noexcept {
+        this->~waiter_op();
+        allocator_traits::deallocate(alloc, this, 1);
+    }
+
+    Handler handler_;
+    asio::executor_work_guard<IoExecutor> io_work_;
+    asio::executor_work_guard<handler_executor> handler_work_;
+};
+
+} // namespace duplex::detail

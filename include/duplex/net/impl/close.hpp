@@ -1,0 +1,202 @@
+#pragma once
+
+// The end: closing handshake, deadlines, and the transport's own end (RFC 6455 7).
+
+#include <duplex/net/impl/connection_state.hpp>
+
+namespace duplex::detail {
+
+template <class Stream>
+void connection_state<Stream>::close_then(close_code code, std::string_view reason,
+                                          waiter<std::error_code>& done) {
+    const auto error = close(code, reason);
+    if (error) return done.complete(completion::post, error);
+    if (ended_)
+        return done.complete(completion::post,
+                             result_ && result_->was_clean ? std::error_code{} : final_error());
+    closes_.push_back(done);
+    if (batch_out_) end_batch();
+    schedule_flush();
+    // Without a reader what still comes is dropped, up to the peer's Close.
+    if (!reader_) serve_soon();
+}
+
+/// The stream ended or broke.
+template <class Stream>
+void connection_state<Stream>::on_transport_error(std::error_code error) {
+    if (error != asio::error::eof && error != asio::error::operation_aborted && !transport_error_)
+        transport_error_ = error;
+    session_.eof();
+    serve();
+    end();
+}
+
+/// Does what the session says about the transport, and keeps reading as long as somebody wants it.
+template <class Stream>
+void connection_state<Stream>::follow_session() {
+    if (ended_ || opening_) return;
+    const auto step = session_.transport();
+    // While a batch is looked at, its window is needed; what there is to do is done when it is through.
+    if (batch_out_ && step != transport_step::abort) return update_deadline();
+    switch (step) {
+    case transport_step::keep:
+        if (wants_read()) start_read();
+        break;
+    case transport_step::finish:
+        if (session_.queued() == 0 && !writing_ && !shut_) {
+            shut_ = true;
+            if (!traits::shutdown_send(stream_)) return end();
+        }
+        // RFC 6455 7.1.1: wait for the peer's end, so that nothing of ours is cut off by a reset.
+        start_read();
+        break;
+    case transport_step::await_end: start_read(); break;
+    case transport_step::abort: return end();
+    }
+    update_deadline();
+}
+
+template <class Stream>
+bool connection_state<Stream>::wants_read() noexcept {
+    if (batch_out_ || serving_soon_) return false;
+    if (!reader_) return !closes_.empty() || released_;
+    if (!reader_->whole_life) return true;
+    // A run that answers what it reads must not read faster than the answers leave.
+    if (paused_ ? !session_.below_low_watermark() : session_.above_watermark()) {
+        paused_ = true;
+        return false;
+    }
+    paused_ = false;
+    return true;
+}
+
+template <class Stream>
+close_result& connection_state<Stream>::result() {
+    if (!result_) result_ = std::make_unique<close_result>();
+    return *result_;
+}
+
+template <class Stream>
+std::error_code connection_state<Stream>::session_error() const noexcept {
+    if (session_.error() == errc::connection_lost && transport_error_) return transport_error_;
+    return session_.error();
+}
+
+template <class Stream>
+std::error_code connection_state<Stream>::final_error() const noexcept {
+    if (opening_) return outcome_ && outcome_->error ? outcome_->error : make_error_code(errc::aborted);
+    if (result_ && result_->error) return result_->error;
+    return session_error();
+}
+
+template <class Stream>
+void connection_state<Stream>::end() {
+    if (ended_) return;
+    const pointer self{this};
+    ended_ = true;
+    open_.store(false, std::memory_order_release);
+    traits::close(stream_);
+    service_.cancel(*this);
+    drain_inbox();
+    if (!result_ && !opening_)
+        result().error = session_.error() == errc::closed ? make_error_code(errc::aborted) : session_error();
+    const auto error = final_error();
+    if (opening_ && opening_->waiting)
+        std::exchange(opening_->waiting, nullptr)->complete(completion::post, make_error_code(errc::aborted));
+    const bool clean = result_ && result_->was_clean && !result_->error;
+    if (reader_) retire_reader(reader_->whole_life && clean ? std::error_code{} : error);
+    sent_.complete_all(completion::post, error);
+    drains_.complete_all(completion::post, error);
+    pings_.complete_all(completion::post, error, {});
+    closes_.complete_all(completion::post, clean ? std::error_code{} : error);
+    buffered_.store(0, std::memory_order_relaxed);
+}
+
+template <class Stream>
+void connection_state<Stream>::abort() noexcept {
+    if (ended_) return;
+    if (!opening_) {
+        session_.fail(errc::aborted);
+        if (!result_ || !result_->was_clean) result().error = errc::aborted;
+    }
+    end();
+}
+
+template <class Stream>
+void connection_state<Stream>::release() noexcept {
+    released_ = true;
+    if (ended_) return;
+    const pointer self{this};
+    if (opening_) {
+        // A refusal is still on its way to the peer; its deadline stays.
+        if (!opening_->refused) end();
+        return;
+    }
+    if (session_.is_open()) {
+        // The peer learns that we go, if its end of the line is free.
+        (void)session_.close(close_code::going_away);
+        if (!writing_) write_queued();
+        return abort();
+    }
+    if (batch_out_) return abort();
+    // A closing handshake is under way: it comes to its end, or to its deadline, without the owner.
+    if (reader_) retire_reader(errc::aborted);
+    schedule_flush();
+    serve_soon();
+}
+
+template <class Stream>
+void connection_state<Stream>::update_deadline() {
+    if (ended_) return;
+    const time_point next = opening_ ? opening_->deadline : session_.next_deadline();
+    // A deadline that has moved away is found to have done so when it comes.
+    if (next >= scheduled_) return;
+    scheduled_ = next;
+    service_.schedule(*this, next, stream_.get_executor());
+}
+
+template <class Stream>
+void connection_state<Stream>::on_deadline() noexcept {
+    asio::post(stream_.get_executor(), [self = pointer{this}] { self->on_tick(); });
+}
+
+template <class Stream>
+void connection_state<Stream>::on_tick() {
+    scheduled_ = no_deadline;
+    if (ended_) return;
+    const time_point now = service_.now();
+    if (!opening_) {
+        session_.on_time(now);
+        if (!session_.is_open()) open_.store(false, std::memory_order_release);
+        if (batch_out_) {
+            // The batch's owner is slow; keepalive doesn't wait for it.
+            if (!writing_) write_queued();
+            after_write();
+            return follow_session();
+        }
+        return serve();
+    }
+    if (now < opening_->deadline) return update_deadline();
+    opening_->deadline = no_deadline;
+    if (opening_->refused) return end();
+    if (opening_->server && opening_->to_write.empty()) {
+        opening_->server->time_out();
+        return opening_write(opening_->server->response());
+    }
+    opening_done(errc::handshake_timeout);
+}
+
+template <class Stream>
+void connection_state<Stream>::on_shutdown() noexcept {
+    const pointer self{this};
+    ended_ = true;
+    open_.store(false, std::memory_order_release);
+    if (opening_ && opening_->waiting) std::exchange(opening_->waiting, nullptr)->abandon();
+    if (reader_) std::exchange(reader_, nullptr)->abandon();
+    sent_.abandon_all();
+    drains_.abandon_all();
+    pings_.abandon_all();
+    closes_.abandon_all();
+}
+
+} // namespace duplex::detail

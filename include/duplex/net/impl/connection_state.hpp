@@ -1,0 +1,316 @@
+#pragma once
+
+// What a connection is made of. The operations are in the neighbouring files: opening.hpp, read.hpp,
+// write.hpp and close.hpp.
+
+#include <duplex/handshake/client_handshake.hpp>
+#include <duplex/handshake/outcome.hpp>
+#include <duplex/handshake/server_handshake.hpp>
+#include <duplex/net/buffer_pool.hpp>
+#include <duplex/net/connection_options.hpp>
+#include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/context_service.hpp>
+#include <duplex/net/detail/handler_storage.hpp>
+#include <duplex/net/detail/intrusive_ptr.hpp>
+#include <duplex/net/detail/waiter.hpp>
+#include <duplex/net/message.hpp>
+#include <duplex/net/stream_traits.hpp>
+#include <duplex/protocol/session.hpp>
+
+#include <asio/buffer.hpp>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace duplex::detail {
+
+template <class Stream>
+class connection_state;
+
+/// Who takes the events of a connection at the moment: a run, a batch or a single read.
+template <class Stream>
+class reader : public waiter<std::error_code> {
+public:
+    /// Pulls what it wants of the session's events. True when it has what it waited for.
+    virtual bool consume(connection_state<Stream>& state) = 0;
+
+    const bool keeps_window; ///< a batch: the window stays until the batch is done with
+    const bool whole_life;   ///< a run: it ends with the connection, and reads only while the queue has room
+
+protected:
+    reader(bool keeps, bool whole) noexcept
+        : keeps_window{keeps}
+        , whole_life{whole} {}
+    ~reader() = default;
+};
+
+/// Who waits for a pong.
+class ping_waiter : public waiter<std::error_code, std::chrono::nanoseconds> {
+public:
+    std::uint64_t written_mark = 0; ///< control bytes up to the end of the Ping
+    time_point written = no_deadline;
+
+protected:
+    ~ping_waiter() = default;
+};
+
+/// What another thread wants of a connection.
+struct inbox_item {
+    enum class kind : std::uint8_t { message, prepared, ping, close };
+
+    inbox_item* next = nullptr;
+    kind what = kind::message;
+    opcode op = opcode::binary;
+    close_code code = close_code::normal;
+    byte_buffer payload;
+    prepared_message prepared;
+    std::size_t size = 0;                    ///< of the payload, where it counts as queued
+    waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
+};
+
+/// The shared part of a connection: the stream, the session, what is under way, and who waits. Everything but
+/// the functions named for any thread runs on the stream's executor.
+template <class Stream>
+class connection_state final : public counted<connection_state<Stream>>, public context_member {
+public:
+    using executor_type = typename Stream::executor_type;
+    using traits = stream_traits<Stream>;
+    using pointer = intrusive_ptr<connection_state>;
+
+    connection_state(Stream&& stream, const connection_options& options)
+        : stream_{std::move(stream)}
+        , service_{context_service::of(stream_.get_executor())}
+        , session_{role::server, options, service_.now()}
+        , opening_{std::make_unique<opening>(options)}
+        , queue_watermark_{options.limits.queue_watermark}
+        , queue_bytes_{options.limits.queue_bytes}
+        , check_text_{options.check_outgoing_text} {
+        service_.join(*this);
+        traits::prepare(stream_);
+    }
+    ~connection_state() {
+        service_.leave(*this);
+        drop_inbox();
+    }
+
+    // --- opening (impl/opening.hpp) ---
+
+    void read_request(waiter<std::error_code>& done);
+    void accept(const server_handshake_options& options, waiter<std::error_code>& done);
+    void reject(unsigned status, const fields& headers, std::string_view body, waiter<std::error_code>& done);
+    void handshake(const uri& to, const client_handshake_options& options, waiter<std::error_code>& done);
+    void cancel_opening();
+
+    // --- reading (impl/read.hpp) ---
+
+    /// Makes `added` the reader, or completes it at once with what is known.
+    void read(reader<Stream>& added);
+    void stop_reading(reader<Stream>& gone);
+    /// The next message among the bytes already received.
+    [[nodiscard]] std::optional<message> try_read();
+    /// Handles an event that is not a message.
+    void on_event(const event& found);
+    /// A message with bytes of its own.
+    [[nodiscard]] message own(const event& found);
+    /// A batch is done with: what was sent meanwhile goes out.
+    void end_batch();
+
+    // --- writing (impl/write.hpp) ---
+
+    /// Any thread.
+    template <class Payload>
+    send_status send(opcode op, Payload&& payload);
+    send_status send_prepared(const prepared_message& message);
+    send_status ping(std::span<const std::byte> payload);
+    std::error_code close(close_code code, std::string_view reason);
+    template <class Payload>
+    void send_then(opcode op, Payload&& payload, waiter<std::error_code>& done);
+    void withdraw_send(waiter<std::error_code>& gone);
+
+    void drain(waiter<std::error_code>& done);
+    void ping_then(ping_waiter& done);
+
+    // --- the end (impl/close.hpp) ---
+
+    void close_then(close_code code, std::string_view reason, waiter<std::error_code>& done);
+    /// Ends everything now. Pending operations complete with `errc::aborted`.
+    void abort() noexcept;
+    /// The owner is gone.
+    void release() noexcept;
+
+    /// What an operation is told that outlives the connection.
+    [[nodiscard]] std::error_code final_error() const noexcept;
+
+    void on_deadline() noexcept override;
+    void on_shutdown() noexcept override;
+
+    // --- state ---
+
+    [[nodiscard]] executor_type get_executor() noexcept { return stream_.get_executor(); }
+    [[nodiscard]] bool here() noexcept { return runs_here(stream_.get_executor()); }
+    /// Any thread.
+    [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
+    [[nodiscard]] std::size_t buffered() const noexcept {
+        return buffered_.load(std::memory_order_relaxed) + inbox_bytes_.load(std::memory_order_relaxed);
+    }
+
+    /// Lets an operation leave a list it waits in.
+    template <class... Args>
+    void withdraw(waiter_list<Args...>& list, waiter<Args...>& which) {
+        list.remove(which);
+        if constexpr (sizeof...(Args) == 1)
+            which.complete(completion::post, asio::error::operation_aborted);
+        else
+            which.complete(completion::post, asio::error::operation_aborted, {});
+    }
+
+    Stream stream_;
+    context_service& service_;
+    session session_;
+
+    /// What is needed until the connection is open.
+    struct opening {
+        explicit opening(const connection_options& with)
+            : options{with} {}
+
+        connection_options options;
+        std::optional<server_handshake> server;
+        std::optional<client_handshake> client;
+        waiter<std::error_code>* waiting = nullptr;
+        time_point deadline = no_deadline;
+        std::string_view to_write{};
+        /// Set by an accept that first has to read the request.
+        std::optional<server_handshake_options> accept_options{};
+        bool refused = false; ///< the answer is written; the peer's end is awaited
+    };
+    std::unique_ptr<opening> opening_;
+    std::unique_ptr<handshake_outcome> outcome_;
+    std::unique_ptr<close_result> result_;
+
+    // Who waits. The keys of `sent_` and `pings_` are positions in the stream of data and the number of the
+    // ping.
+    reader<Stream>* reader_ = nullptr;
+    waiter_list<std::error_code> sent_;
+    waiter_list<std::error_code> drains_;
+    waiter_list<std::error_code> closes_;
+    waiter_list<std::error_code, std::chrono::nanoseconds> pings_;
+    std::uint64_t batch_ = 0; ///< counts batches, so that a stale one knows
+
+private:
+    /// Asio passes at most this many buffers to one write.
+    static constexpr std::size_t max_segments = 64;
+
+    /// The first `count` of some buffers, as a sequence.
+    struct const_buffers {
+        using value_type = asio::const_buffer;
+        using const_iterator = const asio::const_buffer*;
+        const asio::const_buffer* first;
+        std::size_t count;
+        [[nodiscard]] const_iterator begin() const noexcept { return first; }
+        [[nodiscard]] const_iterator end() const noexcept { return first + count; }
+    };
+
+    void on_readable(std::error_code error, std::size_t size);
+    void on_writable(std::error_code error, std::size_t size);
+
+    /// The completion handler of the read or wait under way: lives inside the state and keeps it alive.
+    struct read_handler {
+        using allocator_type = storage_allocator<void, 160>;
+
+        explicit read_handler(connection_state& of) noexcept
+            : state{&of}
+            , room{&of.read_room_} {}
+        void operator()(std::error_code error, std::size_t size = 0) { state->on_readable(error, size); }
+        [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_type{*room}; }
+
+        pointer state;
+        handler_storage<160>* room; // asked for even after the handler was moved from
+    };
+    /// The same for writing, which an idle connection does not do: memory comes from Asio's cache.
+    struct write_handler {
+        pointer state;
+        void operator()(std::error_code error, std::size_t size = 0) { state->on_writable(error, size); }
+    };
+
+    [[nodiscard]] bool opening_start(waiter<std::error_code>& done);
+    void opening_received(std::span<const std::byte> bytes, bool ended);
+    void opening_request_ready();
+    void opening_write(std::string_view bytes);
+    void opening_written();
+    void opening_done(std::error_code error);
+    void become_open(role self, handshake_outcome&& outcome);
+
+    void start_read();
+    [[nodiscard]] bool wants_read() noexcept;
+    void serve();
+    void serve_soon();
+    void keep_unread();
+    void retire_reader(std::error_code error);
+
+    void flush();
+    void write_queued();
+    void after_write();
+    void schedule_flush();
+    send_status queued(send_status status);
+    void await_sent(send_status status, waiter<std::error_code>& done);
+    send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
+    void push_inbox(std::unique_ptr<inbox_item> item);
+    void drain_inbox();
+    void drop_inbox() noexcept;
+    [[nodiscard]] bool in_window(std::span<const std::byte> payload) const noexcept {
+        return !window_.empty() && payload.data() >= window_.data() &&
+               payload.data() < window_.data() + window_.size();
+    }
+    void lend_queue() noexcept {
+        if (!session_.has_queue()) session_.lend_queue(thread_buffers::here().take_queue());
+    }
+
+    void on_transport_error(std::error_code error);
+    void follow_session();
+    void end();
+    void update_deadline();
+    void on_tick();
+    [[nodiscard]] close_result& result();
+    [[nodiscard]] std::error_code session_error() const noexcept;
+
+    receive_lease lease_;                ///< the window, while a batch is looked at or a stream reads into it
+    std::unique_ptr<byte_buffer> stash_; ///< the rest of a window, kept for the next read
+    std::span<std::byte> window_{}; ///< while the reader looks at it: payloads in it may be sent by reference
+    handler_storage<160> read_room_;
+    std::atomic<inbox_item*> inbox_{nullptr}; ///< newest first
+    std::atomic<std::size_t> inbox_bytes_{0};
+    std::atomic<std::size_t> buffered_{0};
+    std::atomic<bool> open_{false};
+    time_point scheduled_ = no_deadline;
+    std::uint64_t ping_count_ = 0;
+    std::error_code transport_error_;
+    std::error_code retired_error_; ///< what a reader that was retired while it consumed will be told
+    // For senders on other threads, who must not touch the session.
+    std::size_t queue_watermark_;
+    std::size_t queue_bytes_;
+    bool check_text_;
+
+    bool reading_ = false;
+    bool reading_direct_ = false; ///< into the message instead of a window
+    bool writing_ = false;
+    bool consuming_ = false; ///< the reader's callbacks are running
+    bool corked_ = false;    ///< sends are collected until the batch is through
+    bool batch_out_ = false; ///< a batch looks at the window
+    bool paused_ = false;    ///< a run does not read: the queue is above its watermark
+    bool serving_soon_ = false;
+    bool flush_posted_ = false;
+    bool shut_ = false;     ///< our direction of the transport is ended
+    bool ended_ = false;    ///< the transport is closed
+    bool released_ = false; ///< the owner is gone
+};
+
+} // namespace duplex::detail

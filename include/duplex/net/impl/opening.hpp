@@ -1,0 +1,200 @@
+#pragma once
+
+// The opening handshake over a stream (RFC 6455 4): drives the sans-I/O handshakes of handshake/.
+
+#include <duplex/net/impl/connection_state.hpp>
+
+namespace duplex::detail {
+
+template <class Stream>
+bool connection_state<Stream>::opening_start(waiter<std::error_code>& done) {
+    std::error_code error;
+    if (ended_)
+        error = errc::not_open;
+    else if (!opening_ || opening_->refused)
+        error = errc::already_open;
+    else if (opening_->waiting)
+        error = errc::operation_pending;
+    if (error) {
+        done.complete(completion::post, error);
+        return false;
+    }
+    opening_->waiting = &done;
+    if (opening_->deadline == no_deadline && opening_->options.timeouts.handshake.count() > 0)
+        opening_->deadline = service_.precise_now() + opening_->options.timeouts.handshake;
+    update_deadline();
+    return true;
+}
+
+template <class Stream>
+void connection_state<Stream>::read_request(waiter<std::error_code>& done) {
+    if (!opening_start(done)) return;
+    if (!opening_->server) opening_->server.emplace(opening_->options.http);
+    opening_received({}, false);
+}
+
+template <class Stream>
+void connection_state<Stream>::accept(const server_handshake_options& options,
+                                      waiter<std::error_code>& done) {
+    if (!opening_start(done)) return;
+    if (!opening_->server) opening_->server.emplace(opening_->options.http);
+    opening_->accept_options = options;
+    opening_received({}, false);
+}
+
+template <class Stream>
+void connection_state<Stream>::reject(unsigned status, const fields& headers, std::string_view body,
+                                      waiter<std::error_code>& done) {
+    if (!opening_start(done)) return;
+    if (!opening_->server) opening_->server.emplace(opening_->options.http);
+    if (const auto error = opening_->server->reject(status, headers, body)) return opening_done(error);
+    opening_write(opening_->server->response());
+}
+
+template <class Stream>
+void connection_state<Stream>::handshake(const uri& to, const client_handshake_options& options,
+                                         waiter<std::error_code>& done) {
+    if (!opening_start(done)) return;
+    auto& client = opening_->client.emplace();
+    if (const auto error = client.start(to, options)) {
+        opening_->client.reset();
+        return opening_done(error);
+    }
+    opening_write(client.request());
+}
+
+/// Feeds bytes to the handshake and does what comes next: read more, answer, or end.
+template <class Stream>
+void connection_state<Stream>::opening_received(std::span<const std::byte> bytes, bool ended) {
+    auto& now = *opening_;
+    if (now.refused) {
+        // The answer is out: what still comes is read only so that the peer gets to see it.
+        if (ended)
+            end();
+        else
+            start_read();
+        return;
+    }
+    if (now.client) {
+        auto& client = *now.client;
+        const auto progress = ended ? client.eof() : client.receive(bytes);
+        if (progress == client_handshake::progress::need_more) return start_read();
+        auto outcome = client.take_outcome();
+        const auto error = outcome.error;
+        if (!error) return become_open(role::client, std::move(outcome));
+        outcome_ = std::make_unique<handshake_outcome>(std::move(outcome));
+        return opening_done(error);
+    }
+    auto& server = *now.server;
+    if (ended) {
+        server.eof();
+        return opening_done(server.outcome().error);
+    }
+    switch (server.receive(bytes)) {
+    case server_handshake::progress::need_more: return start_read();
+    case server_handshake::progress::request_ready: return opening_request_ready();
+    case server_handshake::progress::failed: return opening_write(server.response());
+    }
+}
+
+template <class Stream>
+void connection_state<Stream>::opening_request_ready() {
+    auto& now = *opening_;
+    // The request was all that was asked for: it stays, to be accepted or rejected.
+    if (!now.accept_options) {
+        auto* waiting = std::exchange(now.waiting, nullptr);
+        return waiting->complete(completion::post, {});
+    }
+    const auto options = std::exchange(now.accept_options, std::nullopt);
+    const auto error = now.server->accept(*options);
+    if (error && now.server->response().empty()) {
+        // The caller's own mistake: the request can still be answered.
+        auto* waiting = std::exchange(now.waiting, nullptr);
+        return waiting->complete(completion::post, error);
+    }
+    opening_write(now.server->response());
+}
+
+template <class Stream>
+void connection_state<Stream>::opening_write(std::string_view bytes) {
+    opening_->to_write = bytes;
+    opening_written();
+}
+
+/// Writes on, and goes on behind the last byte.
+template <class Stream>
+void connection_state<Stream>::opening_written() {
+    auto& now = *opening_;
+    if (!now.to_write.empty()) {
+        const asio::const_buffer rest{now.to_write.data(), now.to_write.size()};
+        if constexpr (traits::waits) {
+            std::error_code error;
+            const std::size_t size = stream_.write_some(rest, error);
+            if (error && error != asio::error::would_block && error != asio::error::try_again)
+                return opening_done(error);
+            now.to_write.remove_prefix(size);
+            if (!now.to_write.empty()) {
+                writing_ = true;
+                stream_.async_wait(Stream::wait_write, write_handler{pointer{this}});
+                return;
+            }
+        } else {
+            writing_ = true;
+            stream_.async_write_some(rest, write_handler{pointer{this}});
+            return;
+        }
+    }
+    if (now.client) return start_read();
+    const auto error = now.server->outcome().error;
+    if (error) {
+        // The peer reads the refusal, then ends: closing at once could take the answer away from it.
+        now.refused = true;
+        const auto linger = now.options.timeouts.close;
+        now.deadline = linger.count() > 0 ? service_.precise_now() + linger : no_deadline;
+        update_deadline();
+        outcome_ = std::make_unique<handshake_outcome>(now.server->take_outcome());
+        shut_ = traits::shutdown_send(stream_);
+        if (auto* waiting = std::exchange(now.waiting, nullptr)) waiting->complete(completion::post, error);
+        if (!shut_) return end();
+        return start_read();
+    }
+    become_open(role::server, now.server->take_outcome());
+}
+
+/// The handshake is over without a connection.
+template <class Stream>
+void connection_state<Stream>::opening_done(std::error_code error) {
+    auto* waiting = std::exchange(opening_->waiting, nullptr);
+    const bool misuse = error == condition::misuse;
+    if (!misuse) {
+        if (!outcome_) outcome_ = std::make_unique<handshake_outcome>();
+        outcome_->error = error;
+        end();
+    }
+    if (waiting) waiting->complete(completion::post, error);
+}
+
+template <class Stream>
+void connection_state<Stream>::cancel_opening() {
+    if (opening_ && opening_->waiting) opening_done(asio::error::operation_aborted);
+}
+
+template <class Stream>
+void connection_state<Stream>::become_open(role self, handshake_outcome&& outcome) {
+    session_ = session{self, opening_->options, service_.now()};
+    auto* waiting = std::exchange(opening_->waiting, nullptr);
+    opening_.reset();
+    if (!outcome.leftover.empty()) {
+        // Bytes behind the head belong to the WebSocket.
+        stash_ = std::make_unique<byte_buffer>();
+        if (!stash_->append(outcome.leftover)) session_.fail(errc::out_of_memory);
+        session_.receive(stash_->bytes());
+        outcome.leftover = {};
+    }
+    outcome_ = std::make_unique<handshake_outcome>(std::move(outcome));
+    open_.store(true, std::memory_order_release);
+    update_deadline();
+    waiting->complete(completion::post, {});
+}
+
+} // namespace duplex::detail

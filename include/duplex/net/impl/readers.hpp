@@ -1,0 +1,127 @@
+#pragma once
+
+// The three ways to take what a connection receives.
+
+#include <duplex/net/impl/connection_state.hpp>
+#include <duplex/net/message_batch.hpp>
+
+#include <tuple>
+
+namespace duplex::detail {
+
+/// `async_read`: one message, with bytes of its own.
+template <class Stream>
+class single_reader : public reader<Stream> {
+public:
+    bool consume(connection_state<Stream>& state) override {
+        while (const event found = state.session_.next()) {
+            if (found.what == event::kind::message) {
+                read_ = state.own(found);
+                return true;
+            }
+            state.on_event(found);
+            if (found.what == event::kind::closed || found.what == event::kind::failed) {
+                error_ = state.final_error();
+                return true;
+            }
+        }
+        return false;
+    }
+
+    [[nodiscard]] std::tuple<std::error_code, message> arguments(std::error_code error) {
+        return {error ? error : error_, std::move(read_)};
+    }
+
+protected:
+    single_reader() noexcept
+        : reader<Stream>{false, false} {}
+    ~single_reader() = default;
+
+private:
+    message read_;
+    std::error_code error_;
+};
+
+/// `async_read_batch`: all messages of one read, as views.
+template <class Stream>
+class batch_reader : public reader<Stream> {
+public:
+    bool consume(connection_state<Stream>& state) override {
+        while (const event found = state.session_.next()) {
+            if (found.what == event::kind::message) {
+                state_ = intrusive_ptr<connection_state<Stream>>{&state};
+                first_ = found;
+                return true;
+            }
+            state.on_event(found);
+            if (found.what == event::kind::closed || found.what == event::kind::failed) {
+                error_ = state.final_error();
+                return true;
+            }
+        }
+        return false;
+    }
+
+    [[nodiscard]] std::tuple<std::error_code, message_batch<Stream>> arguments(std::error_code error) {
+        if (!state_) return {error ? error : error_, message_batch<Stream>{}};
+        return {std::error_code{}, message_batch<Stream>{std::move(state_), first_}};
+    }
+
+protected:
+    batch_reader() noexcept
+        : reader<Stream>{true, false} {}
+    ~batch_reader() = default;
+
+private:
+    intrusive_ptr<connection_state<Stream>> state_;
+    event first_;
+    std::error_code error_;
+};
+
+/// `async_run`: every message to a callback, until the connection has ended.
+template <class Stream, class Handlers>
+class run_reader : public reader<Stream> {
+public:
+    bool consume(connection_state<Stream>& state) override {
+        while (const event found = state.session_.next()) {
+            switch (found.what) {
+            case event::kind::message: on_message(message{found.op, found.payload}); break;
+            case event::kind::fragment:
+                if constexpr (requires { handlers_.on_fragment(message{}, true); })
+                    handlers_.on_fragment(message{found.op, found.payload}, found.last);
+                break;
+            case event::kind::ping:
+                if constexpr (requires { handlers_.on_ping(found.payload); })
+                    handlers_.on_ping(found.payload);
+                break;
+            case event::kind::pong:
+                state.on_event(found);
+                if constexpr (requires { handlers_.on_pong(found.payload); })
+                    handlers_.on_pong(found.payload);
+                break;
+            default: state.on_event(found);
+            }
+            // A callback may have stopped the run, or destroyed the connection.
+            if (state.reader_ != this) break;
+        }
+        return false;
+    }
+
+protected:
+    explicit run_reader(Handlers&& handlers)
+        : reader<Stream>{false, true}
+        , handlers_{std::move(handlers)} {}
+    ~run_reader() = default;
+
+private:
+    void on_message(const message& received) {
+        if constexpr (requires { handlers_.on_message(received); })
+            handlers_.on_message(received);
+        else
+            handlers_(received);
+    }
+
+    Handlers handlers_;
+};
+
+} // namespace duplex::detail

@@ -1,0 +1,320 @@
+#pragma once
+
+// Writing: what is sent is collected, leaves in one gather write, and each message's fate is told.
+
+#include <duplex/net/impl/connection_state.hpp>
+
+namespace duplex::detail {
+
+template <class Stream>
+template <class Payload>
+send_status connection_state<Stream>::send(opcode op, Payload&& payload) {
+    constexpr bool owned = std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>;
+    if (here()) {
+        if (opening_) return send_status::not_open;
+        // What this thread sent before it came here goes first.
+        if (inbox_.load(std::memory_order_acquire)) drain_inbox();
+        if (!corked_) lend_queue();
+        if constexpr (owned)
+            return queued(session_.send(op, std::move(payload)));
+        else
+            return queued(in_window(payload) ? session_.send_borrowed(op, payload)
+                                             : session_.send(op, payload));
+    }
+    if (!is_open()) return send_status::not_open;
+    auto item = std::make_unique<inbox_item>();
+    item->op = op;
+    if constexpr (owned)
+        item->payload = std::move(payload);
+    else if (!item->payload.append(payload))
+        return send_status::out_of_memory;
+    const auto status = send_from_elsewhere(item);
+    // A payload that isn't accepted stays the caller's.
+    if constexpr (owned)
+        if (!accepted(status)) payload = std::move(item->payload);
+    return status;
+}
+
+template <class Stream>
+send_status connection_state<Stream>::send_prepared(const prepared_message& message) {
+    if (here()) {
+        if (opening_) return send_status::not_open;
+        if (inbox_.load(std::memory_order_acquire)) drain_inbox();
+        if (!corked_) lend_queue();
+        return queued(session_.send(message));
+    }
+    if (!is_open()) return send_status::not_open;
+    auto item = std::make_unique<inbox_item>();
+    item->what = inbox_item::kind::prepared;
+    item->prepared = message;
+    return send_from_elsewhere(item);
+}
+
+/// Checks on the calling thread what can be checked there, so that the caller hears of it.
+template <class Stream>
+send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_item>& item) {
+    if (item->what == inbox_item::kind::prepared && !item->prepared)
+        return item->prepared.error() == errc::text_not_utf8 ? send_status::text_not_utf8
+                                                             : send_status::out_of_memory;
+    const auto payload = item->what == inbox_item::kind::prepared ? item->prepared.payload()
+                                                                  : std::as_const(item->payload).bytes();
+    if (item->op == opcode::text && check_text_ && !is_valid_utf8(payload)) return send_status::text_not_utf8;
+    item->size = payload.size();
+    const std::size_t before = buffered();
+    if (before != 0 && (before >= queue_bytes_ || item->size > queue_bytes_ - before))
+        return send_status::queue_full;
+    const std::size_t after = before + item->size;
+    push_inbox(std::move(item));
+    return after > queue_watermark_ ? send_status::above_watermark : send_status::ok;
+}
+
+template <class Stream>
+send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
+    if (payload.size() > max_control_payload) return send_status::control_payload_too_long;
+    if (here()) return opening_ ? send_status::not_open : queued(session_.ping(payload));
+    if (!is_open()) return send_status::not_open;
+    auto item = std::make_unique<inbox_item>();
+    item->what = inbox_item::kind::ping;
+    if (!item->payload.append(payload)) return send_status::out_of_memory;
+    push_inbox(std::move(item));
+    return send_status::ok;
+}
+
+template <class Stream>
+std::error_code connection_state<Stream>::close(close_code code, std::string_view reason) {
+    if (const auto error = check_close(code, reason)) return error;
+    if (here()) {
+        if (opening_) return errc::not_open;
+        drain_inbox();
+        const auto error = session_.close(code, reason);
+        open_.store(false, std::memory_order_release);
+        if (!ended_) schedule_flush();
+        return error;
+    }
+    if (!is_open()) return {};
+    auto item = std::make_unique<inbox_item>();
+    item->what = inbox_item::kind::close;
+    item->code = code;
+    if (!item->payload.append(std::as_bytes(std::span{reason.data(), reason.size()})))
+        return errc::out_of_memory;
+    push_inbox(std::move(item));
+    return {};
+}
+
+template <class Stream>
+template <class Payload>
+void connection_state<Stream>::send_then(opcode op, Payload&& payload, waiter<std::error_code>& done) {
+    if (here()) return await_sent(send(op, std::forward<Payload>(payload)), done);
+    // From another thread it stands in line with that thread's other messages.
+    auto item = std::make_unique<inbox_item>();
+    item->op = op;
+    item->sent = &done;
+    auto status = is_open() ? send_status::ok : send_status::not_open;
+    if constexpr (std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>)
+        item->payload = std::move(payload);
+    else if (!item->payload.append(payload))
+        status = send_status::out_of_memory;
+    if (accepted(status)) status = send_from_elsewhere(item);
+    if (!accepted(status)) done.complete(completion::post, to_error_code(status));
+}
+
+/// The message's fate is known once the transport has taken its last byte.
+template <class Stream>
+void connection_state<Stream>::await_sent(send_status status, waiter<std::error_code>& done) {
+    if (!accepted(status)) return done.complete(completion::post, to_error_code(status));
+    done.key = session_.data_pushed();
+    sent_.push_back(done);
+}
+
+/// The one who waits goes; the message stays queued.
+template <class Stream>
+void connection_state<Stream>::withdraw_send(waiter<std::error_code>& gone) {
+    // One that is still on its way from another thread has no place in the list yet, and soon has its answer.
+    if (gone.key != 0) withdraw(sent_, gone);
+}
+
+template <class Stream>
+void connection_state<Stream>::drain(waiter<std::error_code>& done) {
+    drain_inbox();
+    if (opening_ || ended_)
+        return done.complete(completion::post, opening_ ? make_error_code(errc::not_open) : final_error());
+    if (session_.queued() == 0) return done.complete(completion::post, {});
+    drains_.push_back(done);
+}
+
+template <class Stream>
+void connection_state<Stream>::ping_then(ping_waiter& done) {
+    std::array<std::byte, sizeof(std::uint64_t)> number;
+    store_big(number.data(), ++ping_count_);
+    const auto status = ping(number);
+    if (!accepted(status)) return done.complete(completion::post, to_error_code(status), {});
+    done.key = ping_count_;
+    done.written_mark = session_.control_pushed();
+    pings_.push_back(done);
+}
+
+/// Something was queued, or refused.
+template <class Stream>
+send_status connection_state<Stream>::queued(send_status status) {
+    if (accepted(status) && !corked_) {
+        buffered_.store(session_.queued(), std::memory_order_relaxed);
+        schedule_flush();
+    }
+    return status;
+}
+
+/// Sends outside of a batch leave together at the end of the loop's turn.
+template <class Stream>
+void connection_state<Stream>::schedule_flush() {
+    if (flush_posted_ || ended_) return;
+    flush_posted_ = true;
+    asio::post(stream_.get_executor(), [self = pointer{this}] {
+        self->flush_posted_ = false;
+        self->drain_inbox();
+        self->flush();
+        self->follow_session();
+    });
+}
+
+template <class Stream>
+void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
+    inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
+    inbox_item* added = item.release();
+    inbox_item* before = inbox_.load(std::memory_order_relaxed);
+    do {
+        added->next = before;
+    } while (
+        !inbox_.compare_exchange_weak(before, added, std::memory_order_release, std::memory_order_relaxed));
+    if (before) return;
+    // The first one in wakes the connection; those behind it go along.
+    asio::post(stream_.get_executor(), [self = pointer{this}] {
+        self->drain_inbox();
+        self->flush();
+        self->follow_session();
+    });
+}
+
+template <class Stream>
+void connection_state<Stream>::drain_inbox() {
+    if (!inbox_.load(std::memory_order_relaxed)) return;
+    inbox_item* newest = inbox_.exchange(nullptr, std::memory_order_acquire);
+    inbox_item* oldest = nullptr;
+    while (newest) {
+        inbox_item* next = std::exchange(newest->next, oldest);
+        oldest = std::exchange(newest, next);
+    }
+    while (oldest) {
+        const std::unique_ptr<inbox_item> item{std::exchange(oldest, oldest->next)};
+        inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
+        switch (item->what) {
+        case inbox_item::kind::message: {
+            const auto status = session_.send(item->op, std::move(item->payload));
+            if (item->sent) await_sent(status, *item->sent);
+            break;
+        }
+        case inbox_item::kind::prepared: (void)session_.send(item->prepared); break;
+        case inbox_item::kind::ping: (void)session_.ping(item->payload.bytes()); break;
+        case inbox_item::kind::close:
+            (void)session_.close(item->code,
+                                 {reinterpret_cast<const char*>(item->payload.data()), item->payload.size()});
+            open_.store(false, std::memory_order_release);
+            break;
+        }
+    }
+    buffered_.store(session_.queued(), std::memory_order_relaxed);
+}
+
+template <class Stream>
+void connection_state<Stream>::drop_inbox() noexcept {
+    inbox_item* each = inbox_.exchange(nullptr, std::memory_order_acquire);
+    while (each) {
+        const std::unique_ptr<inbox_item> item{std::exchange(each, each->next)};
+        if (item->sent) item->sent->abandon();
+    }
+}
+
+template <class Stream>
+void connection_state<Stream>::flush() {
+    if (corked_ || writing_ || ended_ || opening_) return;
+    write_queued();
+    after_write();
+}
+
+/// Writes until the queue is empty or the transport takes no more.
+template <class Stream>
+void connection_state<Stream>::write_queued() {
+    while (!writing_) {
+        std::array<segment, max_segments> segments;
+        const std::size_t count = session_.gather(segments);
+        if (count == 0) return;
+        std::array<asio::const_buffer, max_segments> buffers;
+        std::size_t total = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            buffers[i] = asio::const_buffer{segments[i].data(), segments[i].size()};
+            total += segments[i].size();
+        }
+        const const_buffers all{buffers.data(), count};
+        if constexpr (traits::waits) {
+            std::error_code error;
+            const std::size_t size =
+                count == 1 ? stream_.write_some(buffers[0], error) : stream_.write_some(all, error);
+            session_.consumed(size);
+            if (!error && size == total) continue;
+            if (error && error != asio::error::would_block && error != asio::error::try_again) {
+                // The read side tells the same story with more words.
+                transport_error_ = error;
+                session_.fail(errc::connection_lost);
+                serve_soon();
+                return;
+            }
+            writing_ = true;
+            stream_.async_wait(Stream::wait_write, write_handler{pointer{this}});
+        } else {
+            session_.hold_output();
+            writing_ = true;
+            stream_.async_write_some(all, write_handler{pointer{this}});
+        }
+    }
+}
+
+template <class Stream>
+void connection_state<Stream>::on_writable(std::error_code error, std::size_t size) {
+    writing_ = false;
+    if (ended_) return;
+    const pointer self{this};
+    if (opening_) {
+        if (error) return opening_done(error);
+        if constexpr (!traits::waits) opening_->to_write.remove_prefix(size);
+        return opening_written();
+    }
+    session_.at(service_.now());
+    if (error) return on_transport_error(error);
+    if constexpr (!traits::waits) session_.consumed(size);
+    write_queued();
+    after_write();
+    follow_session();
+}
+
+/// Tells those whose message has left, and gives an empty queue back to the thread.
+template <class Stream>
+void connection_state<Stream>::after_write() {
+    buffered_.store(session_.queued(), std::memory_order_relaxed);
+    if (!sent_.empty()) {
+        const auto written = session_.data_written();
+        while (!sent_.empty() && sent_.front()->key <= written)
+            sent_.pop_front()->complete(completion::post, {});
+    }
+    if (!pings_.empty()) {
+        const auto written = session_.control_written();
+        pings_.for_each([&](auto& each) {
+            auto& waiting = static_cast<ping_waiter&>(each);
+            if (waiting.written == no_deadline && waiting.written_mark <= written)
+                waiting.written = service_.precise_now();
+        });
+    }
+    if (session_.queued() != 0 || writing_) return;
+    drains_.complete_all(completion::post, {});
+    thread_buffers::here().keep_queue(session_.take_queue());
+}
+
+} // namespace duplex::detail

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <duplex/net/detail/asio_compat.hpp>
+
+#include <asio/basic_stream_socket.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/socket_base.hpp>
+
+#include <system_error>
+#include <type_traits>
+
+namespace duplex {
+
+/// How a connection treats its stream beyond reading and writing. Specialise it for a stream whose `close` or
+/// `shutdown` are spelt in another way; every function is called on the stream's executor and must not throw.
+template <class Stream>
+struct stream_traits {
+    /// True for sockets: they are waited for and then read and written without blocking, so that an idle
+    /// connection holds no buffer.
+    static constexpr bool waits = false;
+
+    /// Before the first use.
+    static void prepare(Stream&) noexcept {}
+
+    /// Ends our direction; what is received later can still be read. False where the stream can't do that:
+    /// then it is closed instead.
+    [[nodiscard]] static bool shutdown_send(Stream& stream) noexcept {
+        if constexpr (requires { stream.shutdown_send(); }) {
+            stream.shutdown_send();
+            return true;
+        } else {
+            return false;
+        }
+    }
+
+    /// Ends both directions at once; pending operations are aborted.
+    static void close(Stream& stream) noexcept {
+        std::error_code ignored;
+        if constexpr (requires { stream.lowest_layer().close(ignored); })
+            stream.lowest_layer().close(ignored);
+        else if constexpr (requires { stream.close(ignored); })
+            stream.close(ignored);
+        else
+            stream.close();
+    }
+};
+
+template <class Protocol, class Executor>
+struct stream_traits<asio::basic_stream_socket<Protocol, Executor>> {
+    using stream_type = asio::basic_stream_socket<Protocol, Executor>;
+
+    static constexpr bool waits = true;
+
+    static void prepare(stream_type& socket) noexcept {
+        std::error_code ignored;
+        socket.non_blocking(true, ignored);
+        // Frames are gathered into as few writes as possible here; the kernel must not hold them back.
+        if constexpr (std::is_same_v<Protocol, asio::ip::tcp>)
+            socket.set_option(asio::ip::tcp::no_delay{true}, ignored);
+    }
+
+    [[nodiscard]] static bool shutdown_send(stream_type& socket) noexcept {
+        std::error_code ignored;
+        socket.shutdown(asio::socket_base::shutdown_send, ignored);
+        return true;
+    }
+
+    static void close(stream_type& socket) noexcept {
+        std::error_code ignored;
+        socket.close(ignored);
+    }
+};
+
+} // namespace duplex
