@@ -97,6 +97,10 @@ public:
     using handle_type = connection_handle<Stream>;
     using batch_type = message_batch<Stream>;
 
+    /// No connection: can only be assigned to, asked whether it is one, and destroyed.
+    connection() noexcept = default;
+    [[nodiscard]] explicit operator bool() const noexcept { return bool{state_}; }
+
     /// Takes over a connected stream.
     explicit connection(Stream stream, const connection_options& options = {})
         : state_{new state_type{std::move(stream), options}} {}

@@ -11,9 +11,20 @@
 namespace duplex {
 
 /// How a connection behaves; limits and timeouts have safe defaults.
-struct connection_options : session_options {
+struct connection_options {
+    duplex::limits limits{};
+    duplex::timeouts timeouts{};
     /// For the opening handshake.
     http_limits http{};
+    /// Delivers pieces of messages as they arrive instead of whole messages; needs an `async_run` with `on_fragment`.
+    bool deliver_fragments = false;
+    /// Refuses text to send that is not UTF-8 (RFC 6455 5.6).
+    bool check_outgoing_text = true;
+
+    /// The part that the protocol needs.
+    [[nodiscard]] session_options for_session() const noexcept {
+        return {limits, timeouts, deliver_fragments, check_outgoing_text};
+    }
 };
 
 /// How a connection ended.

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 
 namespace duplex::detail {
 
-/// ChaCha20 as a source of random bytes (RFC 8439 2.3). `Word` is 32 bits, or a vector of such where several
-/// blocks are computed at once.
+// ChaCha20 as a source of random bytes (RFC 8439 2.3). `Word` is 32 bits, or a vector of such where several
+// blocks are computed at once.
+
 template <class Word>
 inline void chacha20_rotate(Word& word, int bits) noexcept {
     word = (word << bits) | (word >> (32 - bits));

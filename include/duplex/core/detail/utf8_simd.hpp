@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#if defined(__GNUC__) && defined(__x86_64__)
 #include <tmmintrin.h>
 #define DUPLEX_UTF8_SIMD 1
 #define DUPLEX_UTF8_KERNEL __attribute__((target("ssse3")))

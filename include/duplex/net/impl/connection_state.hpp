@@ -89,7 +89,7 @@ public:
     connection_state(Stream&& stream, const connection_options& options)
         : stream_{std::move(stream)}
         , service_{context_service::of(stream_.get_executor())}
-        , session_{role::server, options, service_.now()}
+        , session_{role::server, options.for_session(), service_.now()}
         , opening_{std::make_unique<opening>(options)}
         , queue_watermark_{options.limits.queue_watermark}
         , queue_bytes_{options.limits.queue_bytes}

@@ -181,7 +181,7 @@ void connection_state<Stream>::cancel_opening() {
 
 template <class Stream>
 void connection_state<Stream>::become_open(role self, handshake_outcome&& outcome) {
-    session_ = session{self, opening_->options, service_.now()};
+    session_ = session{self, opening_->options.for_session(), service_.now()};
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     opening_.reset();
     if (!outcome.leftover.empty()) {

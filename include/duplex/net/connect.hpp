@@ -1,0 +1,173 @@
+#pragma once
+
+#include <duplex/handshake/client_handshake.hpp>
+#include <duplex/http/uri.hpp>
+#include <duplex/net/connection.hpp>
+#include <duplex/net/detail/context_service.hpp>
+#include <duplex/net/detail/intrusive_ptr.hpp>
+#include <duplex/net/detail/waiter.hpp>
+
+#include <asio/basic_stream_socket.hpp>
+#include <asio/connect.hpp>
+#include <asio/ip/tcp.hpp>
+
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace duplex {
+
+/// How a client connects.
+struct connect_options {
+    std::vector<std::string> subprotocols{}; ///< offered, in order of preference; each a token
+    fields headers{};                        ///< added to the request
+    std::string origin{};                    ///< sent as Origin where not empty
+    std::string user_agent = "duplex";
+    connection_options connection{};
+
+    [[nodiscard]] client_handshake_options for_handshake() const {
+        client_handshake_options made;
+        made.subprotocols = subprotocols;
+        made.headers = headers;
+        made.origin = origin;
+        made.user_agent = user_agent;
+        made.limits = connection.http;
+        return made;
+    }
+};
+
+/// A connection on a TCP socket with a concrete executor.
+template <class Executor = asio::io_context::executor_type>
+using tcp_connection = connection<asio::basic_stream_socket<asio::ip::tcp, Executor>>;
+
+namespace detail {
+
+/// `async_connect`: resolve, connect, open; the first two under one deadline, the third under its own.
+template <class Executor>
+class connect_operation final : public counted<connect_operation<Executor>>, public context_member {
+public:
+    using socket_type = asio::basic_stream_socket<asio::ip::tcp, Executor>;
+    using connection_type = connection<socket_type>;
+    using waiter_type = waiter<std::error_code, connection_type>;
+    using pointer = intrusive_ptr<connect_operation>;
+
+    connect_operation(const Executor& executor, std::string_view url, connect_options&& options, waiter_type& done)
+        : service_{context_service::of(executor)}
+        , executor_{executor}
+        , resolver_{executor}
+        , socket_{executor}
+        , options_{std::move(options)}
+        , url_error_{parse_uri(url, to_)}
+        , done_{&done} {
+        service_.join(*this);
+    }
+    ~connect_operation() { service_.leave(*this); }
+
+    void start() {
+        if (!url_error_ && to_.secure) url_error_ = errc::tls_not_available;
+        if (url_error_) return finish(url_error_);
+        if (const auto limit = options_.connection.timeouts.connect; limit.count() > 0)
+            service_.schedule(*this, service_.precise_now() + limit, executor_);
+        resolver_.async_resolve(to_.host, std::to_string(to_.port), asio::ip::resolver_base::numeric_service,
+                                [self = pointer{this}](std::error_code error, results found) {
+                                    self->on_resolved(error, std::move(found));
+                                });
+    }
+
+    /// Gives up; what is under way ends with `error`.
+    void cancel(std::error_code error) {
+        if (!done_) return;
+        resolver_.cancel();
+        std::error_code ignored;
+        socket_.close(ignored);
+        if (connection_) connection_.abort();
+        finish(error);
+    }
+
+private:
+    using results = typename asio::ip::basic_resolver<asio::ip::tcp, Executor>::results_type;
+
+    void on_resolved(std::error_code error, results&& found) {
+        if (!done_) return;
+        if (error) return finish(error);
+        found_ = std::move(found);
+        asio::async_connect(socket_, found_, [self = pointer{this}](std::error_code failed, const auto&) {
+            self->on_connected(failed);
+        });
+    }
+
+    void on_connected(std::error_code error) {
+        if (!done_) return;
+        if (error) return finish(error);
+        service_.cancel(*this);
+        connection_ = connection_type{std::move(socket_), options_.connection};
+        connection_.async_handshake(to_, options_.for_handshake(),
+                                    [self = pointer{this}](std::error_code failed) { self->finish(failed); });
+    }
+
+    void finish(std::error_code error) {
+        service_.cancel(*this);
+        if (auto* done = std::exchange(done_, nullptr)) done->complete(completion::post, error, std::move(connection_));
+    }
+
+    void on_deadline() noexcept override {
+        asio::post(executor_, [self = pointer{this}] { self->cancel(errc::connect_timeout); });
+    }
+    void on_shutdown() noexcept override {
+        const pointer self{this};
+        if (auto* done = std::exchange(done_, nullptr)) done->abandon();
+    }
+
+    context_service& service_;
+    Executor executor_;
+    asio::ip::basic_resolver<asio::ip::tcp, Executor> resolver_;
+    socket_type socket_;
+    connect_options options_;
+    uri to_;
+    std::error_code url_error_;
+    results found_;
+    connection_type connection_;
+    waiter_type* done_;
+};
+
+template <class Source>
+[[nodiscard]] auto executor_from(Source& source) {
+    if constexpr (requires { source.get_executor(); })
+        return source.get_executor();
+    else
+        return source;
+}
+
+} // namespace detail
+
+/// Connects to a ws:// URL: resolves, connects, and does the opening handshake. `where` is an executor or an execution
+/// context. Handler: `void(std::error_code, connection)`. Errors: those of the URL (`condition::misuse`), of the
+/// resolver and the socket, `errc::connect_timeout`, those of `connection::async_handshake`; after
+/// `errc::upgrade_refused` the connection still shows its `opening_outcome()`. Cancellation: gives up.
+/// Call it on the executor, or before the context runs.
+template <class Where, class Token>
+auto async_connect(Where&& where, std::string_view url, connect_options options, Token&& token) {
+    using executor_type = std::decay_t<decltype(detail::executor_from(where))>;
+    using operation = detail::connect_operation<executor_type>;
+    using connection_type = typename operation::connection_type;
+    return asio::async_initiate<Token, void(std::error_code, connection_type)>(
+        [](auto handler, executor_type executor, std::string to, connect_options with) {
+            using handler_type = std::decay_t<decltype(handler)>;
+            auto* done = detail::waiter_op<typename operation::waiter_type, handler_type, executor_type,
+                                           std::error_code, connection_type>::make(std::move(handler), executor);
+            const typename operation::pointer started{new operation{executor, to, std::move(with), *done}};
+            done->connect_cancellation([raw = started.get()] { raw->cancel(asio::error::operation_aborted); });
+            started->start();
+        },
+        token, detail::executor_from(where), std::string{url}, std::move(options));
+}
+
+template <class Where, class Token>
+auto async_connect(Where&& where, std::string_view url, Token&& token) {
+    return async_connect(where, url, connect_options{}, std::forward<Token>(token));
+}
+
+} // namespace duplex
