@@ -11,7 +11,7 @@ if(DUPLEX_SANITIZE)
 endif()
 get_filename_component(directory "${directory}" ABSOLUTE)
 
-duplex_build("${directory}" -DDUPLEX_BUILD_TESTS=ON -DDUPLEX_BUILD_EXAMPLES=ON)
+duplex_build("${directory}" -DDUPLEX_BUILD_TESTS=ON -DDUPLEX_BUILD_EXAMPLES=ON -DDUPLEX_TEST_FLOORS=)
 
 execute_process(COMMAND "${CMAKE_CTEST_COMMAND}" --test-dir "${directory}" --build-config RelWithDebInfo --parallel
                         ${duplex_cores} --output-on-failure --no-label-summary --no-tests=error

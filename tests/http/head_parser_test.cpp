@@ -99,6 +99,13 @@ head response(std::string_view text, const http_limits& limits = {}) {
 
 using fault = std::pair<errc, std::size_t>;
 
+/// What is wrong, and where in it.
+using places = std::vector<std::pair<std::string_view, std::size_t>>;
+
+constexpr fault line_fault(std::size_t at) { return {errc::http_start_line_invalid, at}; }
+constexpr fault field_fault(std::size_t at) { return {errc::http_header_invalid, at}; }
+constexpr fault feed_fault(std::size_t at) { return {errc::http_bare_line_feed, at}; }
+
 /// The rule that is broken and where. Nothing before that byte may fail, and that byte must, whatever
 /// follows.
 fault fault_of(head_kind kind, std::string_view text, const http_limits& limits = {}) {
@@ -167,11 +174,12 @@ TEST_CASE("reads a response", "[head_parser]") {
     CHECK(got.headers == fields{{"Upgrade", "websocket"}});
 }
 
-TEST_CASE("a head may have no headers", "[head_parser]") {
-    CHECK(request("GET / HTTP/1.0\r\n\r\n").minor_version == 0);
-    CHECK(request("GET / HTTP/1.0\r\n\r\n").end == state::done);
+TEST_CASE("a head may be of HTTP/1.0 and have no headers", "[head_parser]") {
+    const auto asked = request("GET / HTTP/1.0\r\n\r\n");
+    CHECK(asked.end == state::done);
+    CHECK(asked.minor_version == 0);
+    CHECK(asked.headers.empty());
     CHECK(response("HTTP/1.0 404 Not Found\r\n\r\n").minor_version == 0);
-    CHECK(response("HTTP/1.0 404 Not Found\r\n\r\n").status == 404);
 }
 
 TEST_CASE("every head that is cut short needs more", "[head_parser]") {
@@ -190,8 +198,6 @@ TEST_CASE("bytes after the head stay with the caller", "[head_parser]") {
 
 TEST_CASE("a parser that is done or has failed takes no more", "[head_parser]") {
     head_parser parser(head_kind::request);
-    CHECK(parser.feed({}).state == state::need_more);
-    CHECK(parser.feed({}).consumed == 0);
     const auto bytes = std::as_bytes(std::span(upgrade));
     REQUIRE(parser.feed(bytes).state == state::done);
     CHECK(parser.feed(bytes).state == state::done);
@@ -211,17 +217,17 @@ TEST_CASE("one empty line before a request is skipped", "[head_parser]") {
     CHECK(got.end == state::done);
     CHECK(got.method == "GET");
     CHECK(got.consumed == 20);
-    CHECK(request_fault("\r\n\r\nGET / HTTP/1.1\r\n\r\n") == fault(errc::http_start_line_invalid, 2));
-    CHECK(request_fault("\rGET / HTTP/1.1\r\n\r\n") == fault(errc::http_start_line_invalid, 1));
-    CHECK(request_fault("\nGET / HTTP/1.1\r\n\r\n") == fault(errc::http_bare_line_feed, 0));
-    CHECK(response_fault("\r\nHTTP/1.1 200 OK\r\n\r\n") == fault(errc::http_start_line_invalid, 0));
+    CHECK(request_fault("\r\n\r\nGET / HTTP/1.1\r\n\r\n") == line_fault(2));
+    CHECK(request_fault("\rGET / HTTP/1.1\r\n\r\n") == line_fault(1));
+    CHECK(request_fault("\nGET / HTTP/1.1\r\n\r\n") == feed_fault(0));
+    CHECK(response_fault("\r\nHTTP/1.1 200 OK\r\n\r\n") == line_fault(0));
 }
 
 TEST_CASE("what is no request fails at its first byte", "[head_parser]") {
     for (const auto bytes :
          {"\x16\x03\x01\x02"sv, "\0\0"sv, " GET"sv, "\x81\x05"sv, "{\"a\":1}"sv, "\xEF\xBB\xBFGET"sv}) {
         CAPTURE(bytes);
-        CHECK(request_fault(bytes) == fault(errc::http_start_line_invalid, 0));
+        CHECK(request_fault(bytes) == line_fault(0));
     }
     // HTTP/2 with prior knowledge
     CHECK(request_fault("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == fault(errc::http_version_unsupported, 11));
@@ -230,19 +236,19 @@ TEST_CASE("what is no request fails at its first byte", "[head_parser]") {
 TEST_CASE("what is no response fails at its first byte", "[head_parser]") {
     for (const auto bytes : {"\x16\x03"sv, "SSH-2.0"sv, "<html>"sv, " HTTP/1.1 200"sv, "200 OK"sv}) {
         CAPTURE(bytes);
-        CHECK(response_fault(bytes) == fault(errc::http_start_line_invalid, 0));
+        CHECK(response_fault(bytes) == line_fault(0));
     }
-    CHECK(response_fault("http/1.1 200 OK\r\n") == fault(errc::http_start_line_invalid, 0));
-    CHECK(response_fault("HTTQ") == fault(errc::http_start_line_invalid, 3));
+    CHECK(response_fault("http/1.1 200 OK\r\n") == line_fault(0));
+    CHECK(response_fault("HTTQ") == line_fault(3));
 }
 
 TEST_CASE("a method is a token", "[head_parser]") {
     CHECK(request("M-SEARCH * HTTP/1.1\r\n\r\n").method == "M-SEARCH");
     CHECK(request("get / HTTP/1.1\r\n\r\n").method == "get");
-    CHECK(request_fault("GE(T / HTTP/1.1\r\n") == fault(errc::http_start_line_invalid, 2));
-    CHECK(request_fault("GET\t/ HTTP/1.1\r\n") == fault(errc::http_start_line_invalid, 3));
-    CHECK(request_fault("GET\r\n") == fault(errc::http_start_line_invalid, 3));
-    CHECK(request_fault("GET\n") == fault(errc::http_bare_line_feed, 3));
+    CHECK(request_fault("GE(T / HTTP/1.1\r\n") == line_fault(2));
+    CHECK(request_fault("GET\t/ HTTP/1.1\r\n") == line_fault(3));
+    CHECK(request_fault("GET\r\n") == line_fault(3));
+    CHECK(request_fault("GET\n") == feed_fault(3));
 }
 
 TEST_CASE("a target is a path, an absolute URL or an asterisk", "[head_parser]") {
@@ -256,7 +262,7 @@ TEST_CASE("a target is a path, an absolute URL or an asterisk", "[head_parser]")
 }
 
 TEST_CASE("other forms of a target are refused where they begin to differ", "[head_parser]") {
-    const std::vector<std::pair<std::string_view, std::size_t>> wrong{
+    const places wrong{
         {" /", 0},        {"?q", 0},      {"a", 1},        {"a/b", 1},       {"example.com:80", 12},
         {"http:a", 5},    {"http:/a", 6}, {"http://", 7},  {"http:///a", 7}, {"http://?a", 7},
         {"1http://a", 0}, {"+a://", 0},   {"ht_tp://", 2}, {"**", 1},        {"*/", 1},
@@ -265,32 +271,22 @@ TEST_CASE("other forms of a target are refused where they begin to differ", "[he
     };
     for (const auto& [target, offset] : wrong) {
         CAPTURE(target);
-        CHECK(request_fault("GET " + std::string(target) + " HTTP/1.1\r\n") ==
-              fault(errc::http_start_line_invalid, 4 + offset));
+        CHECK(request_fault("GET " + std::string(target) + " HTTP/1.1\r\n") == line_fault(4 + offset));
     }
-    CHECK(request_fault("GET /\n") == fault(errc::http_bare_line_feed, 5));
+    CHECK(request_fault("GET /\n") == feed_fault(5));
 }
 
 TEST_CASE("a version is read to the letter", "[head_parser]") {
-    for (const auto& [version, offset] :
-         std::vector<std::pair<std::string_view, std::size_t>>{{"http/1.1", 0},
-                                                               {"HTTP 1.1", 4},
-                                                               {"HTTP/x.1", 5},
-                                                               {"HTTP/11", 6},
-                                                               {"HTTP/1.x", 7},
-                                                               {"HTTP/1.11", 8},
-                                                               {" HTTP/1.1", 0},
-                                                               {"HTTP/1.1 ", 8},
-                                                               {"HTTP/1.1\t", 8},
-                                                               {"HTTP/1.\xFF", 7},
-                                                               {"HTTPS/1.1", 4},
-                                                               {"\r\n", 0},
-                                                               {"HTTP/1.1\r\r", 9}}) {
+    const places wrong{
+        {"http/1.1", 0},  {"HTTP 1.1", 4},  {"HTTP/x.1", 5},     {"HTTP/11", 6},    {"HTTP/1.x", 7},
+        {"HTTP/1.11", 8}, {" HTTP/1.1", 0}, {"HTTP/1.1 ", 8},    {"HTTP/1.1\t", 8}, {"HTTP/1.\xFF", 7},
+        {"HTTPS/1.1", 4}, {"\r\n", 0},      {"HTTP/1.1\r\r", 9},
+    };
+    for (const auto& [version, offset] : wrong) {
         CAPTURE(version);
-        CHECK(request_fault("GET / " + std::string(version) + "\r\n\r\n") ==
-              fault(errc::http_start_line_invalid, 6 + offset));
+        CHECK(request_fault("GET / " + std::string(version) + "\r\n\r\n") == line_fault(6 + offset));
     }
-    CHECK(request_fault("GET / HTTP/1.1\n") == fault(errc::http_bare_line_feed, 14));
+    CHECK(request_fault("GET / HTTP/1.1\n") == feed_fault(14));
 }
 
 TEST_CASE("versions other than 1.0 and 1.1 are unsupported", "[head_parser]") {
@@ -304,23 +300,16 @@ TEST_CASE("versions other than 1.0 and 1.1 are unsupported", "[head_parser]") {
 TEST_CASE("a status is three digits", "[head_parser]") {
     CHECK(response("HTTP/1.1 100 \r\n\r\n").status == 100);
     CHECK(response("HTTP/1.1 999 \r\n\r\n").status == 999);
-    for (const auto& [status, offset] :
-         std::vector<std::pair<std::string_view, std::size_t>>{{"20 OK", 2},
-                                                               {"2000 OK", 3},
-                                                               {"2x0 OK", 1},
-                                                               {" 200 OK", 0},
-                                                               {"-20 OK", 0},
-                                                               {"099 OK", 0},
-                                                               {"200OK", 3},
-                                                               {"200\tOK", 3},
-                                                               {"\r\n", 0},
-                                                               {"20\r\n", 2}}) {
+    const places wrong{
+        {"20 OK", 2},  {"2000 OK", 3}, {"2x0 OK", 1},  {" 200 OK", 0}, {"-20 OK", 0},
+        {"099 OK", 0}, {"200OK", 3},   {"200\tOK", 3}, {"\r\n", 0},    {"20\r\n", 2},
+    };
+    for (const auto& [status, offset] : wrong) {
         CAPTURE(status);
-        CHECK(response_fault("HTTP/1.1 " + std::string(status) + "\r\n\r\n") ==
-              fault(errc::http_start_line_invalid, 9 + offset));
+        CHECK(response_fault("HTTP/1.1 " + std::string(status) + "\r\n\r\n") == line_fault(9 + offset));
     }
-    CHECK(response_fault("HTTP/1.1\t200 OK\r\n") == fault(errc::http_start_line_invalid, 8));
-    CHECK(response_fault("HTTP/1.1 200\n") == fault(errc::http_bare_line_feed, 12));
+    CHECK(response_fault("HTTP/1.1\t200 OK\r\n") == line_fault(8));
+    CHECK(response_fault("HTTP/1.1 200\n") == feed_fault(12));
 }
 
 TEST_CASE("a reason may be empty or missing and may hold bytes above 127", "[head_parser]") {
@@ -328,9 +317,9 @@ TEST_CASE("a reason may be empty or missing and may hold bytes above 127", "[hea
     CHECK(response("HTTP/1.1 200\r\n\r\n").end == state::done);
     CHECK(response("HTTP/1.1 200\r\n\r\n").reason.empty());
     CHECK(response("HTTP/1.1 404 Ni\xC3\xA9t\tda  \r\n\r\n").reason == "Ni\xC3\xA9t\tda  ");
-    CHECK(response_fault("HTTP/1.1 200 O\0K\r\n"sv) == fault(errc::http_start_line_invalid, 14));
-    CHECK(response_fault("HTTP/1.1 200 OK\rX") == fault(errc::http_start_line_invalid, 16));
-    CHECK(response_fault("HTTP/1.1 200 OK\n") == fault(errc::http_bare_line_feed, 15));
+    CHECK(response_fault("HTTP/1.1 200 O\0K\r\n"sv) == line_fault(14));
+    CHECK(response_fault("HTTP/1.1 200 OK\rX") == line_fault(16));
+    CHECK(response_fault("HTTP/1.1 200 OK\n") == feed_fault(15));
 }
 
 TEST_CASE("white space round a value is not part of it", "[head_parser]") {
@@ -344,21 +333,14 @@ TEST_CASE("white space round a value is not part of it", "[head_parser]") {
 }
 
 TEST_CASE("a field name is a token that its colon follows at once", "[head_parser]") {
-    for (const auto& [line, offset] :
-         std::vector<std::pair<std::string_view, std::size_t>>{{": a", 0},
-                                                               {"Host : a", 4},
-                                                               {"Host\t: a", 4},
-                                                               {"Ho st: a", 2},
-                                                               {"Host", 4},
-                                                               {"H\0st: a"sv, 1},
-                                                               {"H\xC3\xB6st: a", 1},
-                                                               {"Host\x7f: a", 4},
-                                                               {"(a): b", 0},
-                                                               {"a,b: c", 1},
-                                                               {"\0"sv, 0},
-                                                               {"a\r\n", 1}}) {
+    const places wrong{
+        {": a", 0},    {"Host : a", 4},   {"Host\t: a", 4},      {"Ho st: a", 2},
+        {"Host", 4},   {"H\0st: a"sv, 1}, {"H\xC3\xB6st: a", 1}, {"Host\x7f: a", 4},
+        {"(a): b", 0}, {"a,b: c", 1},     {"\0"sv, 0},           {"a\r\n", 1},
+    };
+    for (const auto& [line, offset] : wrong) {
         CAPTURE(line);
-        CHECK(header_fault(std::string(line) + "\r\n\r\n") == fault(errc::http_header_invalid, offset));
+        CHECK(header_fault(std::string(line) + "\r\n\r\n") == field_fault(offset));
     }
 }
 
@@ -367,9 +349,9 @@ TEST_CASE("no control character passes in a value", "[head_parser]") {
         const char c = static_cast<char>(i);
         if ((i >= 0x20 && i != 0x7F) || c == '\t' || c == '\r' || c == '\n') continue;
         CAPTURE(i);
-        CHECK(header_fault(std::string("X: a") + c + "b\r\n") == fault(errc::http_header_invalid, 4));
-        CHECK(header_fault(std::string("X: ") + c + "b\r\n") == fault(errc::http_header_invalid, 3));
-        CHECK(header_fault(std::string("X: a ") + c + "\r\n") == fault(errc::http_header_invalid, 5));
+        CHECK(header_fault(std::string("X: a") + c + "b\r\n") == field_fault(4));
+        CHECK(header_fault(std::string("X: ") + c + "b\r\n") == field_fault(3));
+        CHECK(header_fault(std::string("X: a ") + c + "\r\n") == field_fault(5));
     }
 }
 
@@ -380,10 +362,10 @@ TEST_CASE("a line feed alone is refused wherever it stands", "[head_parser]") {
         if (got.end != state::failed || got.error != errc::http_bare_line_feed || got.error_offset != at)
             FAIL(at);
     }
-    CHECK(header_fault("X: a\n\r\n") == fault(errc::http_bare_line_feed, 4));
-    CHECK(header_fault("X: a\r\n\n") == fault(errc::http_bare_line_feed, 6));
-    CHECK(header_fault("X\n: a\r\n") == fault(errc::http_bare_line_feed, 1));
-    CHECK(header_fault("\n") == fault(errc::http_bare_line_feed, 0));
+    CHECK(header_fault("X: a\n\r\n") == feed_fault(4));
+    CHECK(header_fault("X: a\r\n\n") == feed_fault(6));
+    CHECK(header_fault("X\n: a\r\n") == feed_fault(1));
+    CHECK(header_fault("\n") == feed_fault(0));
 }
 
 TEST_CASE("a carriage return alone is refused wherever it stands", "[head_parser]") {
@@ -393,10 +375,10 @@ TEST_CASE("a carriage return alone is refused wherever it stands", "[head_parser
             at <= upgrade.find('\n') ? errc::http_start_line_invalid : errc::http_header_invalid;
         if (got.end != state::failed || got.error != expected) FAIL(at);
     }
-    CHECK(header_fault("X: a\rb\r\n") == fault(errc::http_header_invalid, 5));
-    CHECK(header_fault("X: a\r\r\n") == fault(errc::http_header_invalid, 5));
-    CHECK(header_fault("\r\r\n") == fault(errc::http_header_invalid, 1));
-    CHECK(header_fault("\rX: a\r\n") == fault(errc::http_header_invalid, 1));
+    CHECK(header_fault("X: a\rb\r\n") == field_fault(5));
+    CHECK(header_fault("X: a\r\r\n") == field_fault(5));
+    CHECK(header_fault("\r\r\n") == field_fault(1));
+    CHECK(header_fault("\rX: a\r\n") == field_fault(1));
 }
 
 TEST_CASE("a folded header is refused at its fold", "[head_parser]") {
@@ -404,8 +386,8 @@ TEST_CASE("a folded header is refused at its fold", "[head_parser]") {
     CHECK(header_fault("X: a\r\n\tb\r\n\r\n") == fault(errc::http_obsolete_fold, 6));
     CHECK(header_fault("X: a\r\n \r\n\r\n") == fault(errc::http_obsolete_fold, 6));
     // there is nothing to fold on the first line
-    CHECK(header_fault(" X: a\r\n\r\n") == fault(errc::http_header_invalid, 0));
-    CHECK(header_fault("\tX: a\r\n\r\n") == fault(errc::http_header_invalid, 0));
+    CHECK(header_fault(" X: a\r\n\r\n") == field_fault(0));
+    CHECK(header_fault("\tX: a\r\n\r\n") == field_fault(0));
 }
 
 TEST_CASE("a start line may have as many bytes as its limit and no more", "[head_parser]") {
@@ -454,26 +436,22 @@ TEST_CASE("the default limits stop floods", "[head_parser]") {
         return fault(whole.error, whole.error_offset);
     };
     const std::string line = "GET / HTTP/1.1\r\n";
-    CHECK(flooded(std::string(flood, 'G')) == fault(errc::start_line_too_long, limits.start_line_bytes));
-    CHECK(flooded("GET /" + std::string(flood, 'a')) ==
-          fault(errc::start_line_too_long, limits.start_line_bytes));
-    CHECK(flooded("GET http" + std::string(flood, 'p')) ==
-          fault(errc::start_line_too_long, limits.start_line_bytes));
-    for (const char c : {' ', '\t', ',', '"', 'a'}) {
-        for (const auto name : {"Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol",
-                                "Sec-WebSocket-Extensions"})
-            CHECK(flooded(line + name + ": a" + std::string(flood, c)) ==
-                  fault(errc::head_too_long, limits.head_bytes));
-        CHECK(flooded(line + "X:" + std::string(flood, c)) == fault(errc::head_too_long, limits.head_bytes));
-    }
-    CHECK(flooded(line + std::string(flood, 'X')) == fault(errc::head_too_long, limits.head_bytes));
+    const fault line_too_long{errc::start_line_too_long, limits.start_line_bytes};
+    const fault head_too_long{errc::head_too_long, limits.head_bytes};
+    CHECK(flooded(std::string(flood, 'G')) == line_too_long);
+    CHECK(flooded("GET /" + std::string(flood, 'a')) == line_too_long);
+    CHECK(flooded("GET http" + std::string(flood, 'p')) == line_too_long);
+    CHECK(flooded(line + std::string(flood, 'X')) == head_too_long);
+    for (const char c : {' ', '\t', ',', '"', 'a'})
+        for (const auto name : {"Key", "Version", "Protocol", "Extensions"})
+            CHECK(flooded(line + "Sec-WebSocket-" + name + ": a" + std::string(flood, c)) == head_too_long);
 
     std::string many = line;
     for (int i = 0; i < 10'000; ++i)
         many += "X:\r\n";
     CHECK(flooded(many) == fault(errc::too_many_headers, line.size() + 4 * limits.header_count));
-    CHECK(read_whole(head_kind::response, "HTTP/1.1 200 " + std::string(flood, 'a')).error ==
-          errc::start_line_too_long);
+    const head answer = read_whole(head_kind::response, "HTTP/1.1 200 " + std::string(flood, 'a'));
+    CHECK(fault(answer.error, answer.error_offset) == line_too_long);
 }
 
 TEST_CASE("a head of megabytes that comes byte by byte is read once", "[head_parser]") {

@@ -27,6 +27,12 @@ errc error_of(std::string_view text) {
 
 std::string normal(std::string_view text) { return parsed(text).to_string(); }
 
+// evaluated by the compiler, which also sees a step outside of the groups
+static_assert(duplex::detail::parse_ipv6("1:2:3:4:5:6:1.2.3.4"));
+static_assert(!duplex::detail::parse_ipv6("1:2:3:4:5:6:7:1.2.3.4"));
+static_assert(!duplex::detail::parse_ipv6("1:2:3:4:5:6:7:8:9"));
+static_assert(!duplex::detail::parse_ipv6("1:2:3:4:5:6:7:8::"));
+
 } // namespace
 
 TEST_CASE("splits a ws URL into its parts", "[uri]") {

@@ -245,9 +245,8 @@ TEST_CASE_METHOD(fixture, "cancels all of its operations and stays open") {
     here.send("x");
     read.start(here);
     here.async_write_some(asio::buffer("y", 1), write.handler());
-    reading other;
-    other.start(there, 0);
     here.cancel();
+    CHECK(read.calls + write.calls == 0);
     run_ready(context);
     CHECK(read.error == asio::error::operation_aborted);
     CHECK(write.error == asio::error::operation_aborted);
@@ -373,7 +372,8 @@ TEST_CASE("fails every operation of an exchange in turn") {
         run_ready(run.context);
         run.read.start(run.there);
         run_ready(run.context);
-        CHECK((run.write.calls == 1 && run.read.calls == (run.write.bytes == 0 ? run.read.calls : 1)));
+        CHECK(run.write.calls == 1);
+        CHECK(run.read.calls == (run.write.bytes > 0 ? 1 : 0));
         arrived.push_back(run.read.text());
     });
     CHECK(operations == 3);

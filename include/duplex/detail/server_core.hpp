@@ -1,0 +1,249 @@
+#pragma once
+
+#include <duplex/net/connect.hpp>
+#include <duplex/net/connection.hpp>
+#include <duplex/net/listener.hpp>
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace duplex {
+
+/// How a server answers a request it does not accept.
+struct rejection {
+    unsigned status = 403; ///< 200-599
+    fields headers{};
+    std::string body{};
+};
+
+/// How a server listens and what its connections may cost.
+struct server_options {
+    /// A numeric address; empty: every address, IPv6 and IPv4.
+    std::string host{};
+    /// 0: any free port, see `server::port`.
+    std::uint16_t port = 0;
+    /// Threads that serve connections. The first is whoever runs the context; the server starts the others,
+    /// each with a context of its own, and callbacks then run on all of them.
+    unsigned threads = 1;
+    /// Those it speaks, in its own order of preference.
+    std::vector<std::string> subprotocols{};
+    /// Origins that may connect, or "*"; empty: only the server's own (RFC 6455 10.2). Clients that send no
+    /// Origin are no browsers and may always connect.
+    std::vector<std::string> origins{};
+    /// Added to each 101.
+    fields headers{};
+    connection_options connection{};
+};
+
+namespace detail {
+
+/// What all threads of a server share. Callbacks live here, so that the server may be destroyed by one of
+/// them.
+struct server_core final : counted<server_core> {
+    using peer = tcp_connection<>;
+
+    explicit server_core(server_options&& with)
+        : options{std::move(with)} {
+        handshake.subprotocols = options.subprotocols;
+        handshake.origins = options.origins;
+        handshake.headers = options.headers;
+        handshake.limits = options.connection.http;
+    }
+
+    server_options options;
+    server_handshake_options handshake;
+    std::function<std::optional<rejection>(const server_handshake&)> on_request;
+    std::function<void(peer&)> on_open;
+    std::function<void(peer&, const message&)> on_message;
+    std::function<void(peer&, const close_result&)> on_close;
+    std::function<void(peer)> on_connection;
+    std::function<void(std::error_code)> on_error;
+    std::atomic<std::size_t> peers{0};
+    std::atomic<bool> gone{false}; ///< the server object is destroyed: no more callbacks
+
+    void report(std::error_code error) {
+        if (on_error && !gone.load(std::memory_order_relaxed)) on_error(error);
+    }
+};
+
+class server_shard;
+
+/// One accepted connection, from its request to its end.
+class server_peer {
+public:
+    server_peer(server_shard& shard, tcp_connection<>&& connection);
+    server_peer(const server_peer&) = delete;
+    server_peer& operator=(const server_peer&) = delete;
+    ~server_peer();
+
+    static void serve(std::unique_ptr<server_peer> self);
+
+    void on_message(const message& received) {
+        if (auto& call = core_->on_message; call && !core_->gone.load(std::memory_order_relaxed))
+            call(connection_, received);
+    }
+
+    [[nodiscard]] tcp_connection<>& connection() noexcept { return connection_; }
+
+private:
+    friend server_shard;
+
+    static void decide(std::unique_ptr<server_peer> self, std::error_code error);
+    static void opened(std::unique_ptr<server_peer> self, std::error_code error);
+    static void run(std::unique_ptr<server_peer> self);
+
+    intrusive_ptr<server_core> core_;
+    intrusive_ptr<server_shard> shard_;
+    server_peer* next_ = nullptr;
+    server_peer* previous_ = nullptr;
+    tcp_connection<> connection_;
+};
+
+/// The connections of one context. Everything but the constructor runs on that context.
+class server_shard final : public counted<server_shard> {
+public:
+    server_shard(intrusive_ptr<server_core> core, asio::io_context& context)
+        : core_{std::move(core)}
+        , context_{&context}
+        , listener_{context.get_executor()} {}
+
+    [[nodiscard]] std::error_code open(const listen_options& options) { return listener_.open(options); }
+    [[nodiscard]] std::uint16_t port() const { return listener_.local_endpoint().port(); }
+
+    void start() {
+        listener_.start(
+            [self = intrusive_ptr<server_shard>{this}](listener<>::socket_type&& socket) {
+                server_peer::serve(std::make_unique<server_peer>(
+                    *self, tcp_connection<>{std::move(socket), self->core_->options.connection}));
+            },
+            [self = intrusive_ptr<server_shard>{this}](std::error_code error) {
+                self->core_->report(error);
+            });
+    }
+
+    void stop(close_code code) {
+        listener_.close();
+        // Closing may end a connection at once and take it out of the list.
+        for (server_peer* each = first_; each;) {
+            server_peer* next = each->next_;
+            if (each->connection_.is_open())
+                each->connection_.close(code);
+            else if (!each->connection_.result())
+                each->connection_.abort();
+            each = next;
+        }
+    }
+
+    void abort() noexcept {
+        listener_.close();
+        for (server_peer* each = first_; each;) {
+            server_peer* next = each->next_;
+            each->connection_.abort();
+            each = next;
+        }
+    }
+
+    [[nodiscard]] asio::io_context& context() noexcept { return *context_; }
+
+private:
+    friend server_peer;
+
+    void link(server_peer& added) noexcept {
+        added.next_ = first_;
+        if (first_) first_->previous_ = &added;
+        first_ = &added;
+        core_->peers.fetch_add(1, std::memory_order_relaxed);
+    }
+
+    void unlink(server_peer& gone) noexcept {
+        (gone.previous_ ? gone.previous_->next_ : first_) = gone.next_;
+        if (gone.next_) gone.next_->previous_ = gone.previous_;
+        core_->peers.fetch_sub(1, std::memory_order_relaxed);
+    }
+
+    intrusive_ptr<server_core> core_;
+    asio::io_context* context_;
+    listener<> listener_;
+    server_peer* first_ = nullptr;
+};
+
+inline server_peer::server_peer(server_shard& shard, tcp_connection<>&& connection)
+    : core_{shard.core_}
+    , shard_{&shard}
+    , connection_{std::move(connection)} {
+    shard.link(*this);
+}
+
+inline server_peer::~server_peer() { shard_->unlink(*this); }
+
+inline void server_peer::serve(std::unique_ptr<server_peer> self) {
+    auto& connection = self->connection_;
+    auto& core = *self->core_;
+    if (core.on_request) {
+        connection.async_read_request(
+            [self = std::move(self)](std::error_code error) mutable { decide(std::move(self), error); });
+    } else {
+        connection.async_accept(core.handshake, [self = std::move(self)](std::error_code error) mutable {
+            opened(std::move(self), error);
+        });
+    }
+}
+
+/// The application looks at the request.
+inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_code error) {
+    auto& connection = self->connection_;
+    auto& core = *self->core_;
+    if (error || core.gone) return opened(std::move(self), error);
+    auto refused = core.on_request(*connection.request());
+    auto done = [self = std::move(self)](std::error_code failed) mutable { opened(std::move(self), failed); };
+    if (refused)
+        connection.async_reject(refused->status, std::move(refused->headers), std::move(refused->body),
+                                std::move(done));
+    else
+        connection.async_accept(core.handshake, std::move(done));
+}
+
+inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_code error) {
+    const auto core = self->core_;
+    if (core->gone.load(std::memory_order_relaxed)) return;
+    if (error) return core->report(error);
+    if (core->on_connection) {
+        auto connection = std::move(self->connection_);
+        self.reset();
+        return core->on_connection(std::move(connection));
+    }
+    if (core->on_open) core->on_open(self->connection_);
+    // The request has been seen: an open connection doesn't carry it along.
+    self->connection_.forget_opening();
+    run(std::move(self));
+}
+
+inline void server_peer::run(std::unique_ptr<server_peer> self) {
+    struct handlers {
+        server_peer* peer;
+        void on_message(const message& received) const { peer->on_message(received); }
+    };
+    auto& connection = self->connection_;
+    const handlers calls{self.get()};
+    connection.async_run(calls, [self = std::move(self)](std::error_code) mutable {
+        auto& core = *self->core_;
+        const auto* result = self->connection_.result();
+        if (core.on_close && result && !core.gone.load(std::memory_order_relaxed))
+            core.on_close(self->connection_, *result);
+    });
+}
+
+} // namespace detail
+} // namespace duplex

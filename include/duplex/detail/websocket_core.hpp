@@ -1,0 +1,233 @@
+#pragma once
+
+#include <duplex/net/connect.hpp>
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/io_context.hpp>
+#include <asio/strand.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace duplex {
+
+/// `readyState` (WHATWG WebSockets 9.3.1).
+enum class ready_state : std::uint8_t { connecting = 0, open = 1, closing = 2, closed = 3 };
+
+/// Something went wrong; a `close_event` follows.
+struct error_event {
+    std::error_code error{};
+    /// The server's answer where it refused the upgrade: status, headers and the beginning of the body; null
+    /// otherwise. Valid during the callback.
+    const handshake_outcome* response = nullptr;
+
+    /// One line that explains the error.
+    [[nodiscard]] std::string what() const {
+        std::string text = error.message();
+        if (response && response->status != 0 && response->status != 101)
+            text.append(": server answered ")
+                .append(std::to_string(response->status))
+                .append(" ")
+                .append(response->reason);
+        return text;
+    }
+};
+
+/// The connection has ended (WHATWG CloseEvent).
+struct close_event {
+    std::uint16_t code = 1006; ///< the peer's code; 1005: it gave none, 1006: there was no closing handshake
+    std::string reason{};
+    bool was_clean = false;
+};
+
+namespace detail {
+
+/// The part of a `websocket` that lives as long as anything is under way. Runs on its strand, except where a
+/// function says any thread.
+class websocket_core final : public counted<websocket_core> {
+public:
+    using executor_type = asio::strand<asio::io_context::executor_type>;
+    using connection_type = tcp_connection<executor_type>;
+    using pointer = intrusive_ptr<websocket_core>;
+
+    std::function<void()> on_open;
+    std::function<void(const message&)> on_message;
+    std::function<void(const error_event&)> on_error;
+    std::function<void(const close_event&)> on_close;
+
+    explicit websocket_core(asio::io_context& context)
+        : executor_{asio::make_strand(context)} {}
+
+    // --- any thread ---
+
+    void open(std::string_view url, connect_options&& options) {
+        {
+            const std::lock_guard lock{mutex_};
+            url_ = url;
+        }
+        state_.store(ready_state::connecting, std::memory_order_release);
+        asio::post(executor_, [self = pointer{this}, options = std::move(options)]() mutable {
+            self->connect(std::move(options));
+        });
+    }
+
+    [[nodiscard]] ready_state state() const noexcept { return state_.load(std::memory_order_acquire); }
+
+    template <class Payload>
+    send_status send(opcode op, Payload&& payload) {
+        const auto to = handle();
+        // WHATWG: sending while connecting is an error; while closing or closed it is too late, and nothing
+        // is queued.
+        if (!to || state() != ready_state::open) return send_status::not_open;
+        return to.send(op, std::forward<Payload>(payload));
+    }
+
+    std::error_code close(close_code code, std::string_view reason) {
+        // WHATWG WebSockets 9.3.4: an application closes with 1000 or 3000-4999.
+        const auto number = to_number(code);
+        if (code != close_code::no_status && number != 1000 && (number < 3000 || number > 4999))
+            return errc::close_code_not_allowed;
+        if (const auto error = check_close(code, reason)) return error;
+        const auto before = state();
+        if (before == ready_state::closing || before == ready_state::closed) return {};
+        state_.store(ready_state::closing, std::memory_order_release);
+        asio::post(executor_,
+                   [self = pointer{this}, code, why = std::string{reason}] { self->start_close(code, why); });
+        return {};
+    }
+
+    [[nodiscard]] std::size_t buffered() const noexcept { return handle().buffered_amount(); }
+
+    [[nodiscard]] std::string url() const { return copy(url_); }
+    [[nodiscard]] std::string protocol() const { return copy(protocol_); }
+    [[nodiscard]] std::string extensions() const { return copy(extensions_); }
+
+    /// The `websocket` is destroyed: nothing is called any more.
+    void release() {
+        released_.store(true, std::memory_order_release);
+        asio::dispatch(executor_, [self = pointer{this}] {
+            self->cancel_.emit(asio::cancellation_type::terminal);
+            self->connection_ = connection_type{};
+        });
+    }
+
+private:
+    void connect(connect_options&& options) {
+        if (released()) return;
+        std::error_code error;
+        uri parsed;
+        error = parse_uri(url(), parsed);
+        if (!error) {
+            const std::lock_guard lock{mutex_};
+            url_ = parsed.to_string();
+        }
+        // A close may have come first.
+        if (state() != ready_state::connecting) return finish_unopened(errc::aborted, nullptr);
+        if (error) return finish_unopened(error, nullptr);
+        async_connect(
+            executor_, url(), std::move(options),
+            asio::bind_cancellation_slot(
+                cancel_.slot(), [self = pointer{this}](std::error_code failed, connection_type made) {
+                    self->connected(failed, std::move(made));
+                }));
+    }
+
+    void connected(std::error_code error, connection_type&& made) {
+        if (released()) return;
+        if (error || state() != ready_state::connecting) {
+            if (!error) error = errc::aborted;
+            return finish_unopened(error, made ? made.opening_outcome() : nullptr);
+        }
+        connection_ = std::move(made);
+        {
+            const std::lock_guard lock{mutex_};
+            handle_ = connection_.handle();
+            protocol_ = connection_.opening_outcome()->subprotocol;
+            extensions_ = connection_.opening_outcome()->extensions;
+        }
+        connection_.forget_opening();
+        state_.store(ready_state::open, std::memory_order_release);
+        // on_open may already send, close or destroy.
+        const pointer self{this};
+        if (on_open) on_open();
+        if (released()) return;
+        connection_.async_run(runner{this}, [self](std::error_code failed) { self->ended(failed); });
+    }
+
+    struct runner {
+        websocket_core* core;
+        void operator()(const message& received) const {
+            // WHATWG WebSockets: messages are delivered while open only.
+            if (!core->released() && core->state() == ready_state::open && core->on_message)
+                core->on_message(received);
+        }
+    };
+
+    void start_close(close_code code, const std::string& reason) {
+        if (released()) return;
+        if (connection_)
+            connection_.close(code, reason);
+        else
+            cancel_.emit(asio::cancellation_type::terminal);
+    }
+
+    void finish_unopened(std::error_code error, const handshake_outcome* response) {
+        finish({error, response && response->status != 0 ? response : nullptr}, close_event{});
+    }
+
+    void ended(std::error_code error) {
+        if (released()) return;
+        close_event event;
+        if (const auto* result = connection_.result()) {
+            event.code = to_number(result->code);
+            event.reason = result->reason;
+            event.was_clean = result->was_clean;
+        }
+        finish({event.was_clean ? std::error_code{} : error, nullptr}, event);
+    }
+
+    /// Error before close, close once, nothing after it.
+    void finish(const error_event& error, const close_event& event) {
+        const pointer self{this};
+        if (std::exchange(finished_, true)) return;
+        state_.store(ready_state::closed, std::memory_order_release);
+        if (error.error && on_error && !released()) on_error(error);
+        if (on_close && !released()) on_close(event);
+    }
+
+    [[nodiscard]] bool released() const noexcept { return released_.load(std::memory_order_acquire); }
+
+    [[nodiscard]] connection_type::handle_type handle() const {
+        const std::lock_guard lock{mutex_};
+        return handle_;
+    }
+
+    [[nodiscard]] std::string copy(const std::string& of) const {
+        const std::lock_guard lock{mutex_};
+        return of;
+    }
+
+    executor_type executor_;
+    connection_type connection_;
+    asio::cancellation_signal cancel_;
+    std::atomic<ready_state> state_{ready_state::closed};
+    std::atomic<bool> released_{false};
+    bool finished_ = false;
+
+    mutable std::mutex mutex_; ///< for what is asked for from other threads
+    connection_type::handle_type handle_;
+    std::string url_;
+    std::string protocol_;
+    std::string extensions_;
+};
+
+} // namespace detail
+} // namespace duplex

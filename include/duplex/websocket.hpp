@@ -1,0 +1,91 @@
+#pragma once
+
+#include <duplex/detail/websocket_core.hpp>
+
+#include <asio/io_context.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace duplex {
+
+/// The browser's WebSocket object (WHATWG WebSockets 9.3), for C++:
+///
+///     duplex::websocket socket{io, "ws://localhost:9002", {"chat.v2", "chat.v1"}};
+///     socket.on_open = [&] { socket.send("hello"); };
+///     socket.on_message = [&](const duplex::message& m) { std::cout << m.text() << '\n'; };
+///     socket.on_error = [&](const duplex::error_event& e) { std::cerr << e.what() << '\n'; };
+///     socket.on_close = [&](const duplex::close_event& e) { … e.code, e.reason, e.was_clean … };
+///     io.run();
+///
+/// Events come in the browser's order: open, messages, then at most one error, then exactly one close, and
+/// nothing after it. What a browser throws for a bad URL or subprotocol comes as an error event whose code
+/// names the rule. `binaryType` has no counterpart: a `message` gives its bytes as they are.
+///
+/// Thread rule: all functions: any thread. Callbacks run on the context, one at a time, also when several
+/// threads run it; set them before the context can run, or use the constructor without URL and `open`. A
+/// callback may destroy the object; once it is destroyed nothing is called any more.
+class websocket {
+    detail::intrusive_ptr<detail::websocket_core> core_;
+
+public:
+    std::function<void()>& on_open = core_->on_open;
+    std::function<void(const message&)>& on_message = core_->on_message;
+    std::function<void(const error_event&)>& on_error = core_->on_error;
+    std::function<void(const close_event&)>& on_close = core_->on_close;
+
+    /// Does nothing until `open`.
+    explicit websocket(asio::io_context& context)
+        : core_{new detail::websocket_core{context}} {}
+
+    /// Starts to connect once the context runs. `protocols`: offered subprotocols, in order of preference.
+    websocket(asio::io_context& context, std::string_view url, std::vector<std::string> protocols = {},
+              connect_options options = {})
+        : websocket{context} {
+        open(url, std::move(protocols), std::move(options));
+    }
+    websocket(const websocket&) = delete;
+    websocket& operator=(const websocket&) = delete;
+    ~websocket() { core_->release(); }
+
+    /// Starts to connect, for an object made without a URL; once.
+    void open(std::string_view url, std::vector<std::string> protocols = {}, connect_options options = {}) {
+        if (!protocols.empty()) options.subprotocols = std::move(protocols);
+        core_->open(url, std::move(options));
+    }
+
+    /// Queues a text message, which must be UTF-8. Accepted only while `ready_state()` is open.
+    send_status send(std::string_view text) {
+        return core_->send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}));
+    }
+    /// Queues a binary message.
+    send_status send(std::span<const std::byte> binary) { return core_->send(opcode::binary, binary); }
+
+    /// Starts the closing handshake, or gives up connecting. `code` is 1000, 3000-4999, or `no_status` for
+    /// none; `reason` is at most 123 bytes of UTF-8. Errors name the rule that the arguments break; nothing
+    /// happens then.
+    std::error_code close(close_code code = close_code::no_status, std::string_view reason = {}) {
+        return core_->close(code, reason);
+    }
+    std::error_code close(std::uint16_t code, std::string_view reason = {}) {
+        return close(static_cast<close_code>(code), reason);
+    }
+
+    [[nodiscard]] duplex::ready_state ready_state() const noexcept { return core_->state(); }
+    /// Bytes sent and not yet taken by the transport, framing included.
+    [[nodiscard]] std::size_t buffered_amount() const noexcept { return core_->buffered(); }
+    /// The URL, normalised once connecting has begun.
+    [[nodiscard]] std::string url() const { return core_->url(); }
+    /// The agreed subprotocol; empty before the connection is open, and where there is none.
+    [[nodiscard]] std::string protocol() const { return core_->protocol(); }
+    /// The agreed extensions; empty where there are none.
+    [[nodiscard]] std::string extensions() const { return core_->extensions(); }
+};
+
+} // namespace duplex

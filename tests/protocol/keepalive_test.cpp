@@ -1,0 +1,176 @@
+#include <duplex/protocol/keepalive.hpp>
+
+#include "support/catch.hpp"
+
+#include <array>
+#include <functional>
+#include <vector>
+
+using namespace duplex;
+using namespace std::chrono_literals;
+using action = keepalive::action;
+
+namespace {
+
+constexpr time_point start{};
+constexpr time_point after(int ms) { return start + std::chrono::milliseconds{ms}; }
+
+/// Each deadline has its own length, so that none hides another.
+constexpr timeouts all{.ping_interval = 30s, .pong = 20s, .idle = 100s, .write = 25s, .close = 10s};
+constexpr timeouts none{.ping_interval = 0s, .pong = 0s, .idle = 0s, .write = 0s, .close = 0s};
+
+/// `wanted` falls due at `moment` exactly, and `deadline` says so beforehand.
+void check_due(const keepalive& timer, bool writing, int moment, action wanted) {
+    CAPTURE(moment);
+    CHECK((timer.deadline(writing) == after(moment)));
+    CHECK((timer.due(after(moment) - 1ns, writing) == action::none));
+    CHECK((timer.due(after(moment), writing) == wanted));
+    CHECK((timer.due(after(moment + 1), writing) == wanted));
+}
+
+} // namespace
+
+TEST_CASE("a silent peer is pinged after ping_interval") {
+    check_due(keepalive{all, start}, false, 30'000, action::send_ping);
+}
+
+TEST_CASE("any received byte puts the Ping off") {
+    keepalive timer{all, start};
+    timer.bytes_received(after(29'999));
+    check_due(timer, false, 59'999, action::send_ping);
+}
+
+TEST_CASE("a Ping is not sent again while it waits to be written; the write deadline counts meanwhile") {
+    keepalive timer{all, start};
+    timer.write_progress(after(30'000));
+    timer.ping_queued();
+    CHECK(timer.ping_pending());
+    check_due(timer, true, 55'000, action::fail_write);
+    // With nothing to write there is nothing to fail but the idle deadline.
+    check_due(timer, false, 100'000, action::close_idle);
+}
+
+TEST_CASE("the answer to a Ping is timed from when it was written") {
+    keepalive timer{all, start};
+    timer.ping_queued();
+    timer.ping_written(after(31'000));
+    CHECK(!timer.ping_pending());
+    check_due(timer, false, 51'000, action::fail_pong);
+}
+
+TEST_CASE("any received byte answers a Ping, and the next interval begins with it") {
+    keepalive timer{all, start};
+    timer.ping_queued();
+    timer.ping_written(after(31'000));
+    timer.bytes_received(after(32'000));
+    check_due(timer, false, 62'000, action::send_ping);
+}
+
+TEST_CASE("a byte that comes before the Ping is written does not answer it") {
+    keepalive timer{all, start};
+    timer.ping_queued();
+    timer.bytes_received(after(30'500));
+    CHECK(timer.ping_pending());
+    timer.ping_written(after(31'000));
+    check_due(timer, false, 51'000, action::fail_pong);
+}
+
+TEST_CASE("without a message for the idle time the connection is closed, whatever else is received") {
+    keepalive timer{all, start};
+    for (int moment = 0; moment < 100'000; moment += 10'000)
+        timer.bytes_received(after(moment));
+    check_due(timer, false, 100'000, action::close_idle);
+    timer.message_received(after(95'000));
+    timer.bytes_received(after(190'000));
+    check_due(timer, false, 195'000, action::close_idle);
+}
+
+TEST_CASE("queued bytes that make no progress fail the connection, and only they") {
+    keepalive timer{all, start};
+    check_due(timer, true, 25'000, action::fail_write);
+    timer.write_progress(after(20'000));
+    timer.bytes_received(after(40'000));
+    check_due(timer, true, 45'000, action::fail_write);
+    check_due(timer, false, 70'000, action::send_ping);
+}
+
+TEST_CASE("once the closing handshake began only its own deadline counts, from its first start") {
+    const auto pinged = GENERATE(true, false);
+    keepalive timer{all, start};
+    if (pinged) {
+        timer.ping_queued();
+        timer.ping_written(after(1000));
+    }
+    timer.close_started(after(5000));
+    timer.close_started(after(9000));
+    timer.bytes_received(after(6000));
+    timer.message_received(after(6000));
+    check_due(timer, false, 15'000, action::fail_close);
+    check_due(timer, true, 15'000, action::fail_close);
+    // Nothing takes the close deadline back.
+    CHECK((timer.due(after(1'000'000), true) == action::fail_close));
+}
+
+TEST_CASE("what is more serious falls due first") {
+    timeouts same{.ping_interval = 30s, .pong = 30s, .idle = 30s, .write = 30s, .close = 30s};
+    keepalive timer{same, start};
+    CHECK((timer.due(after(30'000), true) == action::fail_write));
+    CHECK((timer.due(after(30'000), false) == action::close_idle));
+    timer.ping_queued();
+    timer.ping_written(start);
+    CHECK((timer.due(after(30'000), false) == action::fail_pong));
+    CHECK((timer.due(after(30'000), true) == action::fail_write));
+}
+
+TEST_CASE("with everything off nothing is ever due") {
+    const auto writing = GENERATE(true, false);
+    keepalive timer{none, start};
+    const std::array<std::function<void()>, 5> moments{
+        [] {}, [&] { timer.ping_queued(); }, [&] { timer.ping_written(after(1)); },
+        [&] { timer.bytes_received(after(2)); }, [&] { timer.close_started(after(3)); }};
+    for (const auto& next : moments) {
+        next();
+        CHECK((timer.deadline(writing) == no_deadline));
+        CHECK((timer.due(after(2'000'000'000), writing) == action::none));
+    }
+}
+
+TEST_CASE("each deadline can be the only one") {
+    struct row {
+        timeouts times;
+        bool writing;
+        int moment;
+        action wanted;
+    };
+    auto ping = none, idle = none, write = none;
+    ping.ping_interval = 3s;
+    idle.idle = 4s;
+    write.write = 5s;
+    for (const auto& each : {row{ping, false, 3000, action::send_ping}, row{ping, true, 3000, action::send_ping},
+                             row{idle, false, 4000, action::close_idle}, row{idle, true, 4000, action::close_idle},
+                             row{write, true, 5000, action::fail_write}})
+        check_due(keepalive{each.times, start}, each.writing, each.moment, each.wanted);
+    CHECK((keepalive{write, start}.deadline(false) == no_deadline));
+
+    auto pong = none;
+    pong.pong = 6s;
+    keepalive waiting{pong, start};
+    CHECK((waiting.deadline(false) == no_deadline));
+    waiting.ping_queued();
+    waiting.ping_written(start);
+    check_due(waiting, false, 6000, action::fail_pong);
+
+    auto close = none;
+    close.close = 7s;
+    keepalive closing{close, start};
+    closing.close_started(start);
+    check_due(closing, false, 7000, action::fail_close);
+}
+
+TEST_CASE("takes times that do not fit: negative is off, more than 49 days is 49 days") {
+    auto odd = none;
+    odd.idle = -5s;
+    CHECK((keepalive{odd, start}.deadline(false) == no_deadline));
+    odd.idle = std::chrono::hours{24 * 365};
+    CHECK((keepalive{odd, start}.deadline(false) == start + std::chrono::milliseconds{UINT32_MAX}));
+}
