@@ -216,15 +216,11 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
 }
 
 inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_code error) {
-    const auto core = self->core_;
-    if (core->gone.load(std::memory_order_relaxed)) return;
-    if (error) return core->report(error);
-    if (core->on_connection) {
-        auto connection = std::move(self->connection_);
-        self.reset();
-        return core->on_connection(std::move(connection));
-    }
-    if (core->on_open) core->on_open(self->connection_);
+    auto& core = *self->core_;
+    if (core.gone.load(std::memory_order_relaxed)) return;
+    if (error) return core.report(error);
+    if (core.on_connection) return core.on_connection(std::move(self->connection_));
+    if (core.on_open) core.on_open(self->connection_);
     // The request has been seen: an open connection doesn't carry it along.
     self->connection_.forget_opening();
     run(std::move(self));

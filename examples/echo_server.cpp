@@ -1,0 +1,110 @@
+// An echo server: sends every message back, text as text and binary as binary.
+
+#include "command_line.hpp"
+
+#include <duplex/server.hpp>
+
+#include <asio/io_context.hpp>
+#include <asio/ip/address.hpp>
+#include <asio/signal_set.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <system_error>
+
+namespace {
+
+constexpr const char* usage =
+    "usage: echo_server [options]\n"
+    "\n"
+    "Sends every WebSocket message back, on any path, until it gets SIGINT or SIGTERM.\n"
+    "\n"
+    "  --host ADDRESS      a numeric address to listen on (default: all)\n"
+    "  --port PORT         0: any free port (default: 9002)\n"
+    "  --threads N         threads that serve connections (default: 1)\n"
+    "  --subprotocol NAME  a subprotocol it speaks; may be given several times, best first\n"
+    "  --origin ORIGIN     only pages from there may connect; may be given several times\n"
+    "                      (default: pages from anywhere, as there is nothing here to protect)\n"
+    "  --max-message BYTES the largest message it takes (default: 16777216, 16 MiB)\n";
+
+duplex::server_options read_options(int argc, char** argv) {
+    duplex::server_options options;
+    options.port = 9002;
+    example::command_line line{argc, argv, usage};
+    while (line.next()) {
+        if (line.name() == "--host") {
+            options.host = line.value();
+            std::error_code error;
+            asio::ip::make_address(options.host, error);
+            if (error) line.fail("--host takes a numeric address, not \"" + options.host + '"');
+        } else if (line.name() == "--port") {
+            options.port = static_cast<std::uint16_t>(line.number(0, 65535));
+        } else if (line.name() == "--threads") {
+            options.threads = static_cast<unsigned>(line.number(1, 256));
+        } else if (line.name() == "--subprotocol") {
+            options.subprotocols.emplace_back(line.value());
+            if (!duplex::is_token(options.subprotocols.back()))
+                line.fail("a subprotocol is a name without spaces and separators");
+        } else if (line.name() == "--origin") {
+            options.origins.emplace_back(line.value());
+        } else if (line.name() == "--max-message") {
+            options.connection.limits.message_bytes =
+                static_cast<std::size_t>(line.number(1, std::numeric_limits<std::size_t>::max() / 4));
+        } else {
+            line.unknown();
+        }
+    }
+    if (options.origins.empty()) options.origins = {"*"};
+    // Reading pauses while more than the watermark waits to be sent, so that beyond it one read's messages
+    // come on top: the largest one, or a buffer full of small ones.
+    auto& limits = options.connection.limits;
+    limits.queue_bytes = limits.message_bytes + 2 * limits.queue_watermark;
+    // What came as text is UTF-8: no need to look again on the way out.
+    options.connection.check_outgoing_text = false;
+    return options;
+}
+
+/// Where a client on this machine finds the server.
+std::string url_of(const duplex::server_options& options, unsigned port) {
+    std::string host = options.host;
+    if (host.empty() || host == "0.0.0.0") host = "127.0.0.1";
+    if (host == "::") host = "::1";
+    if (host.find(':') != std::string::npos) host = '[' + host + ']';
+    return "ws://" + host + ':' + std::to_string(port);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const auto options = read_options(argc, argv);
+
+    asio::io_context io{1};
+    duplex::server server{io, options};
+    server.on_message = [](duplex::server::peer& peer, const duplex::message& message) {
+        // Nothing is lost in silence: a client whose answer can't be queued is told so.
+        if (!accepted(peer.send(message))) peer.close(duplex::close_code::try_again_later);
+    };
+    server.on_error = [](std::error_code error) { std::fprintf(stderr, "%s\n", error.message().c_str()); };
+
+    std::error_code error;
+    server.start(error);
+    if (error) {
+        std::fprintf(stderr, "can't listen on %s: %s\n", url_of(options, options.port).c_str(),
+                     error.message().c_str());
+        return 1;
+    }
+    std::printf("listening on %s\n", url_of(options, server.port()).c_str());
+    std::fflush(stdout);
+
+    asio::signal_set signals{io, SIGINT, SIGTERM};
+    signals.async_wait([&](std::error_code failed, int) {
+        if (failed) return;
+        server.stop();
+        signals.clear(); // a second signal ends the program at once
+    });
+    // Runs until the server is stopped and the last connection is closed.
+    io.run();
+    return 0;
+}
