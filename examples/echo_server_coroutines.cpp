@@ -47,7 +47,6 @@ asio::awaitable<void> echo(peer connection) {
         if (end.code() != duplex::errc::closed) std::fprintf(stderr, "%s\n", end.what());
     }
     open_peers.erase(self);
-    co_await connection.async_close(asio::use_awaitable);
 }
 
 constexpr const char* usage = "usage: echo_server_coroutines [--port PORT]\n"

@@ -1,16 +1,16 @@
 #pragma once
 
 #include <duplex/detail/server_core.hpp>
+#include <duplex/detail/server_threads.hpp>
 
 #include <asio/io_context.hpp>
+#include <asio/post.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,8 +24,14 @@ namespace duplex {
 ///     io.run();
 ///
 /// Set the callbacks before `start`. They run on the context's thread (with `server_options::threads` above
-/// one, on all of the server's threads); run the context itself from one thread. A callback may stop or
-/// destroy the server. Once the server is destroyed nothing is called any more and its connections are gone.
+/// one, on all of the server's threads); run the context itself from one thread. An exception that leaves a
+/// callback closes its connection with 1011 and leaves the context's `run`; on a thread of the server's own
+/// it ends the program.
+///
+/// Destroy it on the context's thread, while the context does not run, or in any callback: the server waits
+/// for callbacks that are running on threads of its own, then nothing is called any more and its connections
+/// are gone. Only where one of those threads destroys it, a callback may still be running on the context's.
+/// Handles of its connections may be kept as long as the context lives.
 class server {
     detail::intrusive_ptr<detail::server_core> core_;
 
@@ -55,37 +61,43 @@ public:
     server& operator=(const server&) = delete;
     ~server() {
         core_->gone.store(true, std::memory_order_relaxed);
-        for (auto& each : shards_)
-            if (&each->context() == &context_) each->abort();
-        stop_workers();
+        abort_shards();
+        give_back_threads();
     }
 
-    /// Listens and begins to accept. Errors are those of the system's calls.
+    /// Listens and begins to accept; once. Errors: those of the system's calls, those that the options call
+    /// for (`errc::subprotocol_invalid`, `header_name_invalid`, `header_value_invalid`, `header_reserved`),
+    /// `errc::already_open`. After an error it may be tried again.
     void start(std::error_code& error) {
-        error = {};
+        error = shards_.empty() ? core_->check() : make_error_code(errc::already_open);
+        if (error) return;
         const auto& options = core_->options;
         listen_options where;
         where.host = options.host;
         where.port = options.port;
         where.reuse_port = options.threads > 1;
         error = add_shard(context_, where);
-        if (error) return;
-        where.port = port_ = shards_.front()->port();
         for (unsigned i = 1; i < options.threads && !error; ++i) {
-            workers_.push_back(std::make_unique<worker>());
-            error = add_shard(workers_.back()->context, where);
+            where.port = shards_.front()->port();
+            auto* worker = asio::use_service<detail::server_threads>(context_).take();
+            if (!worker) {
+                error = std::make_error_code(std::errc::resource_unavailable_try_again);
+                break;
+            }
+            workers_.push_back(worker);
+            error = add_shard(worker->context(), where);
         }
         if (error) {
-            for (auto& each : shards_)
-                each->abort();
             shards_.clear();
-            workers_.clear();
-            return;
+            return give_back_threads();
         }
-        for (auto& each : shards_)
-            each->start();
-        for (auto& each : workers_)
-            each->thread = std::thread{[&context = each->context] { context.run(); }};
+        port_ = shards_.front()->port();
+        for (auto& each : shards_) {
+            if (&each->context() == &context_)
+                each->start();
+            else
+                asio::post(each->context(), [each] { each->start(); });
+        }
     }
 
 #if defined(__cpp_exceptions)
@@ -97,7 +109,7 @@ public:
     }
 #endif
 
-    /// The port it listens on.
+    /// The port it listens on; 0 before `start`.
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
 
     /// Connections, those being opened included. Any thread.
@@ -105,43 +117,58 @@ public:
         return core_->peers.load(std::memory_order_relaxed);
     }
 
-    /// Stops accepting and closes every connection with `code`; each ends within `timeouts::close`, and then
-    /// the context has nothing of the server's left to run. Any thread.
+    /// Stops accepting and closes every connection with `code` (`going_away` where that may not travel); each
+    /// ends within `timeouts::close`, and then the context has nothing of the server's left to run. A second
+    /// call changes nothing. Any thread.
     void stop(close_code code = close_code::going_away) {
+        if (check_close(code, {})) code = close_code::going_away;
         for (auto& each : shards_)
             asio::post(each->context(), [each, code] { each->stop(code); });
     }
 
 private:
-    struct worker {
-        asio::io_context context{1};
-        std::thread thread;
-    };
-
     std::error_code add_shard(asio::io_context& context, const listen_options& where) {
         shards_.emplace_back(new detail::server_shard{core_, context});
         return shards_.back()->open(where);
     }
 
-    void stop_workers() {
-        for (auto& each : shards_)
-            if (&each->context() != &context_) asio::post(each->context(), [each] { each->abort(); });
-        for (auto& each : workers_) {
-            if (!each->thread.joinable()) continue;
-            if (each->thread.get_id() == std::this_thread::get_id()) {
-                // Destroyed by a callback on one of its own threads: that thread ends by itself and keeps its
-                // context.
-                std::thread own = std::move(each->thread);
-                own.detach();
-                (void)each.release();
+    /// Ends everything on every thread; on other threads of the server's own it waits for that.
+    void abort_shards() {
+        bool on_worker = false;
+        for (auto* each : workers_)
+            on_worker = on_worker || runs_on(each->context());
+        for (auto& each : shards_) {
+            const bool elsewhere = &each->context() == &context_ ? on_worker : !runs_on(each->context());
+            if (!elsewhere) {
+                each->abort();
+            } else if (&each->context() == &context_) {
+                // Perhaps nobody runs it at the moment.
+                asio::post(context_, [each] { each->abort(); });
             } else {
-                each->thread.join();
+                core_->aborting.fetch_add(1, std::memory_order_relaxed);
+                asio::post(each->context(), [each, core = core_] {
+                    each->abort();
+                    core->aborting.fetch_sub(1, std::memory_order_release);
+                    core->aborting.notify_all();
+                });
             }
         }
+        while (const auto left = core_->aborting.load(std::memory_order_acquire))
+            core_->aborting.wait(left, std::memory_order_acquire);
+    }
+
+    void give_back_threads() {
+        for (auto* each : workers_)
+            asio::use_service<detail::server_threads>(context_).give_back(*each);
+        workers_.clear();
+    }
+
+    [[nodiscard]] static bool runs_on(asio::io_context& context) noexcept {
+        return context.get_executor().running_in_this_thread();
     }
 
     asio::io_context& context_;
-    std::vector<std::unique_ptr<worker>> workers_; // its contexts outlive the shards
+    std::vector<detail::server_threads::worker*> workers_;
     std::vector<detail::intrusive_ptr<detail::server_shard>> shards_;
     std::uint16_t port_ = 0;
 };

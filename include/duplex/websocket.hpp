@@ -30,7 +30,8 @@ namespace duplex {
 ///
 /// Thread rule: all functions: any thread. Callbacks run on the context, one at a time, also when several
 /// threads run it; set them before the context can run, or use the constructor without URL and `open`. A
-/// callback may destroy the object; once it is destroyed nothing is called any more.
+/// callback may destroy the object; once it is destroyed no callback begins. Where another thread destroys
+/// it, one that is running is not waited for. It must be destroyed before its context.
 class websocket {
     detail::intrusive_ptr<detail::websocket_core> core_;
 
@@ -54,10 +55,11 @@ public:
     websocket& operator=(const websocket&) = delete;
     ~websocket() { core_->release(); }
 
-    /// Starts to connect, for an object made without a URL; once.
-    void open(std::string_view url, std::vector<std::string> protocols = {}, connect_options options = {}) {
+    /// Starts to connect, for an object made without a URL; once, after that `errc::already_open`.
+    std::error_code open(std::string_view url, std::vector<std::string> protocols = {},
+                         connect_options options = {}) {
         if (!protocols.empty()) options.subprotocols = std::move(protocols);
-        core_->open(url, std::move(options));
+        return core_->open(url, std::move(options));
     }
 
     /// Queues a text message, which must be UTF-8. Accepted only while `ready_state()` is open.
@@ -74,10 +76,13 @@ public:
         return core_->close(code, reason);
     }
     std::error_code close(std::uint16_t code, std::string_view reason = {}) {
+        // 1005 says that there is none, and never travels.
+        if (code == to_number(close_code::no_status)) return errc::close_code_not_allowed;
         return close(static_cast<close_code>(code), reason);
     }
 
-    [[nodiscard]] duplex::ready_state ready_state() const noexcept { return core_->state(); }
+    /// `closing` as soon as either side has begun to close.
+    [[nodiscard]] duplex::ready_state ready_state() const noexcept { return core_->ready(); }
     /// Bytes sent and not yet taken by the transport, framing included.
     [[nodiscard]] std::size_t buffered_amount() const noexcept { return core_->buffered(); }
     /// The URL, normalised once connecting has begun.

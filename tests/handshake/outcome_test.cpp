@@ -2,6 +2,7 @@
 
 #include "support/catch.hpp"
 
+#include <string>
 #include <type_traits>
 #include <utility>
 

@@ -6,7 +6,6 @@
 #include "support/catch.hpp"
 
 #include <cstddef>
-
 #include <string>
 #include <string_view>
 #include <utility>

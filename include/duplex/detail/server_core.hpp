@@ -73,6 +73,15 @@ struct server_core final : counted<server_core> {
     std::atomic<std::size_t> peers{0};
     std::atomic<bool> gone{false}; ///< the server object is destroyed: no more callbacks
 
+    std::atomic<unsigned> aborting{0}; ///< threads whose connections a destructor waits for
+
+    /// What is wrong with the options.
+    [[nodiscard]] std::error_code check() const {
+        for (const auto& each : options.subprotocols)
+            if (!is_token(each)) return errc::subprotocol_invalid;
+        return check_own_headers(options.headers);
+    }
+
     void report(std::error_code error) {
         if (on_error && !gone.load(std::memory_order_relaxed)) on_error(error);
     }
@@ -109,6 +118,7 @@ private:
     server_peer* next_ = nullptr;
     server_peer* previous_ = nullptr;
     tcp_connection<> connection_;
+    bool opened_ = false;
 };
 
 /// The connections of one context. Everything but the constructor runs on that context.
@@ -138,9 +148,11 @@ public:
         // Closing may end a connection at once and take it out of the list.
         for (server_peer* each = first_; each;) {
             server_peer* next = each->next_;
-            if (each->connection_.is_open())
+            if (each->connection_.is_open()) each->opened_ = true;
+            // One that is closing already goes on with that.
+            if (each->opened_)
                 each->connection_.close(code);
-            else if (!each->connection_.result())
+            else
                 each->connection_.abort();
             each = next;
         }
@@ -216,14 +228,31 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
 }
 
 inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_code error) {
-    auto& core = *self->core_;
-    if (core.gone.load(std::memory_order_relaxed)) return;
-    if (error) return core.report(error);
-    if (core.on_connection) return core.on_connection(std::move(self->connection_));
-    if (core.on_open) core.on_open(self->connection_);
-    // The request has been seen: an open connection doesn't carry it along.
-    self->connection_.forget_opening();
+    const auto core = self->core_;
+    if (core->gone.load(std::memory_order_relaxed)) return;
+    if (error) return core->report(error);
+    if (core->on_connection) {
+        auto connection = std::move(self->connection_);
+        self.reset();
+        return core->on_connection(std::move(connection));
+    }
+    self->opened_ = true;
+    // The run is under way before the callback, so that the connection has its end whatever happens there. It
+    // delivers nothing before this function is left.
+    auto& connection = self->connection_;
     run(std::move(self));
+    if (!core->on_open) return connection.forget_opening();
+    struct on_exit {
+        tcp_connection<>& connection;
+        bool returned = false;
+        ~on_exit() {
+            // The request has been seen: an open connection doesn't carry it along.
+            connection.forget_opening();
+            if (!returned) connection.close(close_code::internal_error);
+        }
+    } exit{connection};
+    core->on_open(connection);
+    exit.returned = true;
 }
 
 inline void server_peer::run(std::unique_ptr<server_peer> self) {

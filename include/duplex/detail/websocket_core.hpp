@@ -25,8 +25,8 @@ enum class ready_state : std::uint8_t { connecting = 0, open = 1, closing = 2, c
 /// Something went wrong; a `close_event` follows.
 struct error_event {
     std::error_code error{};
-    /// The server's answer where it refused the upgrade: status, headers and the beginning of the body; null
-    /// otherwise. Valid during the callback.
+    /// The server's answer where it was none that opens a connection: status, headers and, of a refusal, the
+    /// beginning of the body; null otherwise. Valid during the callback.
     const handshake_outcome* response = nullptr;
 
     /// One line that explains the error.
@@ -68,7 +68,8 @@ public:
 
     // --- any thread ---
 
-    void open(std::string_view url, connect_options&& options) {
+    std::error_code open(std::string_view url, connect_options&& options) {
+        if (opened_.exchange(true, std::memory_order_relaxed)) return errc::already_open;
         {
             const std::lock_guard lock{mutex_};
             url_ = url;
@@ -77,6 +78,13 @@ public:
         asio::post(executor_, [self = pointer{this}, options = std::move(options)]() mutable {
             self->connect(std::move(options));
         });
+        return {};
+    }
+
+    [[nodiscard]] ready_state ready() const noexcept {
+        const auto known = state();
+        // WHATWG WebSockets 9.3.1: the closing handshake has begun, perhaps by the peer.
+        return known == ready_state::open && !handle().is_open() ? ready_state::closing : known;
     }
 
     [[nodiscard]] ready_state state() const noexcept { return state_.load(std::memory_order_acquire); }
@@ -96,9 +104,10 @@ public:
         if (code != close_code::no_status && number != 1000 && (number < 3000 || number > 4999))
             return errc::close_code_not_allowed;
         if (const auto error = check_close(code, reason)) return error;
-        const auto before = state();
-        if (before == ready_state::closing || before == ready_state::closed) return {};
-        state_.store(ready_state::closing, std::memory_order_release);
+        auto before = state();
+        do {
+            if (before == ready_state::closing || before == ready_state::closed) return {};
+        } while (!state_.compare_exchange_weak(before, ready_state::closing, std::memory_order_acq_rel));
         asio::post(executor_,
                    [self = pointer{this}, code, why = std::string{reason}] { self->start_close(code, why); });
         return {};
@@ -142,24 +151,24 @@ private:
 
     void connected(std::error_code error, connection_type&& made) {
         if (released()) return;
-        if (error || state() != ready_state::connecting) {
-            if (!error) error = errc::aborted;
-            return finish_unopened(error, made ? made.opening_outcome() : nullptr);
-        }
-        connection_ = std::move(made);
+        if (error) return finish_unopened(error, made ? made.opening_outcome() : nullptr);
         {
             const std::lock_guard lock{mutex_};
-            handle_ = connection_.handle();
-            protocol_ = connection_.opening_outcome()->subprotocol;
-            extensions_ = connection_.opening_outcome()->extensions;
+            handle_ = made.handle();
+            protocol_ = made.opening_outcome()->subprotocol;
+            extensions_ = made.opening_outcome()->extensions;
         }
+        // Another thread may be closing.
+        auto before = ready_state::connecting;
+        if (!state_.compare_exchange_strong(before, ready_state::open, std::memory_order_acq_rel))
+            return finish_unopened(errc::aborted, nullptr);
+        connection_ = std::move(made);
         connection_.forget_opening();
-        state_.store(ready_state::open, std::memory_order_release);
-        // on_open may already send, close or destroy.
+        // The run is under way before on_open, which may send, close, destroy or throw; it delivers nothing
+        // before this function is left.
         const pointer self{this};
-        if (on_open) on_open();
-        if (released()) return;
         connection_.async_run(runner{this}, [self](std::error_code failed) { self->ended(failed); });
+        if (on_open) on_open();
     }
 
     struct runner {
@@ -219,6 +228,7 @@ private:
     connection_type connection_;
     asio::cancellation_signal cancel_;
     std::atomic<ready_state> state_{ready_state::closed};
+    std::atomic<bool> opened_{false};
     std::atomic<bool> released_{false};
     bool finished_ = false;
 

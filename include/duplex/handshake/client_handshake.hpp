@@ -257,7 +257,7 @@ private:
     std::string offered_extensions_;   ///< as sent
     std::array<char, 28> expected_accept_{};
     http_limits limits_;
-    head_parser parser_{head_kind::response};
+    head_parser parser_{head_kind::response, limits_};
     detail::refusal_body body_;
     handshake_outcome outcome_{.error = make_error_code(errc::not_open)};
     unsigned informational_ = 0;

@@ -44,6 +44,14 @@ namespace detail {
 
 /// What a thread keeps warm for the connections it serves: an idle connection holds neither of them.
 struct thread_buffers {
+    /// Set when the thread's warm buffers are gone: objects with static storage are destroyed later.
+    inline static thread_local bool gone = false;
+
+    thread_buffers() noexcept = default;
+    thread_buffers(const thread_buffers&) = delete;
+    thread_buffers& operator=(const thread_buffers&) = delete;
+    ~thread_buffers() { gone = true; }
+
     static constexpr std::size_t kept = 4;
     /// A send queue whose block has grown past this is not kept whole.
     static constexpr std::size_t kept_block = std::size_t{256} * 1024;
@@ -59,12 +67,12 @@ struct thread_buffers {
     }
 
     [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {
-        if (queue_count != 0) return std::move(queues[--queue_count]);
+        if (!gone && queue_count != 0) return std::move(queues[--queue_count]);
         return std::unique_ptr<send_queue>{new (std::nothrow) send_queue};
     }
 
     void keep_queue(std::unique_ptr<send_queue>&& queue) noexcept {
-        if (!queue || queue_count == kept) return;
+        if (gone || !queue || queue_count == kept) return;
         queue->trim(kept_block);
         queues[queue_count++] = std::move(queue);
     }
@@ -75,7 +83,7 @@ struct thread_buffers {
 inline receive_lease receive_lease::take() noexcept {
     auto& here = detail::thread_buffers::here();
     receive_lease lease;
-    if (here.receive_count != 0)
+    if (!here.gone && here.receive_count != 0)
         lease.memory_ = std::move(here.receive[--here.receive_count]);
     else
         lease.memory_.reset(new (std::nothrow) std::byte[size]);
@@ -85,7 +93,7 @@ inline receive_lease receive_lease::take() noexcept {
 inline void receive_lease::give_back() noexcept {
     if (!memory_) return;
     auto& here = detail::thread_buffers::here();
-    if (here.receive_count != detail::thread_buffers::kept)
+    if (!here.gone && here.receive_count != detail::thread_buffers::kept)
         here.receive[here.receive_count++] = std::move(memory_);
     else
         memory_.reset();

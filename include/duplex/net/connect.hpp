@@ -54,7 +54,8 @@ public:
     using waiter_type = waiter<std::error_code, connection_type>;
     using pointer = intrusive_ptr<connect_operation>;
 
-    connect_operation(const Executor& executor, std::string_view url, connect_options&& options, waiter_type& done)
+    connect_operation(const Executor& executor, std::string_view url, connect_options&& options,
+                      waiter_type& done)
         : service_{context_service::of(executor)}
         , executor_{executor}
         , resolver_{executor}
@@ -110,11 +111,15 @@ private:
 
     void finish(std::error_code error) {
         service_.cancel(*this);
-        if (auto* done = std::exchange(done_, nullptr)) done->complete(completion::post, error, std::move(connection_));
+        if (auto* done = std::exchange(done_, nullptr))
+            done->complete(completion::post, error, std::move(connection_));
     }
 
     void on_deadline() noexcept override {
-        asio::post(executor_, [self = pointer{this}] { self->cancel(errc::connect_timeout); });
+        asio::post(executor_, [self = pointer{this}] {
+            // From here on the handshake's own deadline counts.
+            if (!self->connection_) self->cancel(errc::connect_timeout);
+        });
     }
     void on_shutdown() noexcept override {
         const pointer self{this};
@@ -143,11 +148,11 @@ template <class Source>
 
 } // namespace detail
 
-/// Connects to a ws:// URL: resolves, connects, and does the opening handshake. `where` is an executor or an execution
-/// context. Handler: `void(std::error_code, connection)`. Errors: those of the URL (`condition::misuse`), of the
-/// resolver and the socket, `errc::connect_timeout`, those of `connection::async_handshake`; after
-/// `errc::upgrade_refused` the connection still shows its `opening_outcome()`. Cancellation: gives up.
-/// Call it on the executor, or before the context runs.
+/// Connects to a ws:// URL: resolves, connects, and does the opening handshake. `where` is an executor or an
+/// execution context. Handler: `void(std::error_code, connection)`. Errors: those of the URL
+/// (`condition::misuse`), of the resolver and the socket, `errc::connect_timeout`, those of
+/// `connection::async_handshake`; after `errc::upgrade_refused` the connection still shows its
+/// `opening_outcome()`. Cancellation: gives up. Call it on the executor, or before the context runs.
 template <class Where, class Token>
 auto async_connect(Where&& where, std::string_view url, connect_options options, Token&& token) {
     using executor_type = std::decay_t<decltype(detail::executor_from(where))>;
@@ -156,10 +161,12 @@ auto async_connect(Where&& where, std::string_view url, connect_options options,
     return asio::async_initiate<Token, void(std::error_code, connection_type)>(
         [](auto handler, executor_type executor, std::string to, connect_options with) {
             using handler_type = std::decay_t<decltype(handler)>;
-            auto* done = detail::waiter_op<typename operation::waiter_type, handler_type, executor_type,
-                                           std::error_code, connection_type>::make(std::move(handler), executor);
+            auto* done =
+                detail::waiter_op<typename operation::waiter_type, handler_type, executor_type,
+                                  std::error_code, connection_type>::make(std::move(handler), executor);
             const typename operation::pointer started{new operation{executor, to, std::move(with), *done}};
-            done->connect_cancellation([raw = started.get()] { raw->cancel(asio::error::operation_aborted); });
+            done->connect_cancellation(
+                [raw = started.get()] { raw->cancel(asio::error::operation_aborted); });
             started->start();
         },
         token, detail::executor_from(where), std::string{url}, std::move(options));

@@ -38,13 +38,19 @@ public:
     send_status send(std::span<const std::byte> binary) const { return send(opcode::binary, binary); }
     send_status send(const message& copied) const { return send(copied.op(), copied.bytes()); }
     send_status send(opcode op, std::span<const std::byte> payload) const {
-        return state_->send(op, payload);
+        return state_ ? state_->send(op, payload) : send_status::not_open;
     }
-    send_status send(opcode op, byte_buffer&& payload) const { return state_->send(op, std::move(payload)); }
-    send_status send(const prepared_message& prepared) const { return state_->send_prepared(prepared); }
-    send_status ping(std::span<const std::byte> payload = {}) const { return state_->ping(payload); }
+    send_status send(opcode op, byte_buffer&& payload) const {
+        return state_ ? state_->send(op, std::move(payload)) : send_status::not_open;
+    }
+    send_status send(const prepared_message& prepared) const {
+        return state_ ? state_->send_prepared(prepared) : send_status::not_open;
+    }
+    send_status ping(std::span<const std::byte> payload = {}) const {
+        return state_ ? state_->ping(payload) : send_status::not_open;
+    }
     std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) const {
-        return state_->close(code, reason);
+        return state_ ? state_->close(code, reason) : make_error_code(errc::not_open);
     }
     [[nodiscard]] bool is_open() const noexcept { return state_ && state_->is_open(); }
     [[nodiscard]] std::size_t buffered_amount() const noexcept { return state_ ? state_->buffered() : 0; }
@@ -134,7 +140,9 @@ public:
 
     /// Server: the request that `async_read_request` has read; null before, and after it was answered.
     [[nodiscard]] const server_handshake* request() const noexcept {
-        return state_->opening_ && state_->opening_->server ? &*state_->opening_->server : nullptr;
+        const auto* opening = state_->opening_.get();
+        const bool waits = opening && opening->server && !opening->waiting && !state_->is_ended();
+        return waits && opening->server->response().empty() ? &*opening->server : nullptr;
     }
 
     /// Server: reads the request if need be and answers it. Handler: `void(std::error_code)`; none when open.
@@ -227,13 +235,16 @@ public:
     // --- sending: any thread ---
 
     /// Queues a text message. `send_status` tells whether it was accepted; `text_not_utf8` where it is no
-    /// UTF-8.
+    /// UTF-8. A moved-in payload that isn't accepted stays where it was.
     send_status send(std::string_view text) { return handle().send(text); }
     send_status send(std::span<const std::byte> binary) { return send(opcode::binary, binary); }
     send_status send(const message& copied) { return send(copied.op(), copied.bytes()); }
     send_status send(message&& moved) {
         const opcode op = moved.op();
-        return send(op, moved.take());
+        auto bytes = moved.take();
+        const auto status = send(op, std::move(bytes));
+        if (!accepted(status)) moved = message{op, std::move(bytes)};
+        return status;
     }
     send_status send(opcode op, std::span<const std::byte> payload) { return state_->send(op, payload); }
     send_status send(opcode op, byte_buffer&& payload) { return state_->send(op, std::move(payload)); }

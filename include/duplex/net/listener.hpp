@@ -52,8 +52,8 @@ public:
     }
     ~listener() { close(); }
 
-    /// Binds and listens. Errors are those of the socket calls; `asio::error::invalid_argument` for a host that is no
-    /// address.
+    /// Binds and listens. Errors are those of the socket calls; `asio::error::invalid_argument` for a host
+    /// that is no address.
     [[nodiscard]] std::error_code open(const listen_options& options) { return state_->open(options); }
 
     [[nodiscard]] asio::ip::tcp::endpoint local_endpoint() const {
@@ -61,8 +61,8 @@ public:
         return state_->acceptor.local_endpoint(ignored);
     }
 
-    /// Calls `accepted(socket_type&&)` for each connection until `close`, and `failed(std::error_code)` for errors of
-    /// the system; when descriptors have run out it tries again a little later.
+    /// Calls `accepted(socket_type&&)` for each connection until `close`, and `failed(std::error_code)` for
+    /// errors of the system; when descriptors have run out it tries again a little later. Once, after `open`.
     template <class Accepted, class Failed>
     void start(Accepted accepted, Failed failed) {
         accept_loop<Accepted, Failed>::start(state_, std::move(accepted), std::move(failed));
@@ -116,6 +116,7 @@ private:
         Failed failed;
 
         static void start(const detail::intrusive_ptr<state>& with, Accepted&& accepted, Failed&& failed) {
+            if (with->closed || with->loop) return;
             with->loop = std::make_shared<accept_loop>(accept_loop{std::move(accepted), std::move(failed)});
             with->resume = [](state& self) { wait(detail::intrusive_ptr<state>{&self}); };
             wait(with);
@@ -123,10 +124,15 @@ private:
 
         static void wait(detail::intrusive_ptr<state> self) {
             auto& acceptor = self->acceptor;
-            acceptor.async_wait(asio::socket_base::wait_read, [self = std::move(self)](std::error_code error) {
-                if (error || self->closed) return;
-                accept_all(self);
-            });
+            acceptor.async_wait(asio::socket_base::wait_read,
+                                [self = std::move(self)](std::error_code error) {
+                                    if (self->closed) return;
+                                    const auto keep = self->loop;
+                                    if (error)
+                                        static_cast<accept_loop*>(keep.get())->failed(error);
+                                    else
+                                        accept_all(self);
+                                });
         }
 
         static void accept_all(const detail::intrusive_ptr<state>& self) {
@@ -147,7 +153,8 @@ private:
                 // Out of descriptors or memory: waiting for readiness would spin.
                 loop.failed(error);
                 if (!self->closed)
-                    self->service.schedule(*self, self->service.precise_now() + timer_wheel::resolution, self->executor);
+                    self->service.schedule(*self, self->service.precise_now() + timer_wheel::resolution,
+                                           self->executor);
                 return;
             }
             if (!self->closed) wait(self);
@@ -173,7 +180,8 @@ std::error_code listener<Executor>::state::open(const listen_options& options) {
     }
     if (error) return error;
     std::error_code ignored;
-    if (options.host.empty() && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only{false}, ignored);
+    if (options.host.empty() && endpoint.address().is_v6())
+        acceptor.set_option(asio::ip::v6_only{false}, ignored);
     acceptor.set_option(asio::socket_base::reuse_address{true}, ignored);
     if (options.reuse_port) {
 #if defined(SO_REUSEPORT)

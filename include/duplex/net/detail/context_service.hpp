@@ -47,8 +47,10 @@ public:
         return asio::use_service<context_service>(context_of(executor));
     }
 
-    /// The time as of the last tick, or of the last time the wheel started. Costs one load.
+    /// The time as of the last tick, which costs two loads; while nothing ticks, as exactly as it is known.
     [[nodiscard]] time_point now() const noexcept {
+        if (!ticking_.load(std::memory_order_acquire) && !manual_.load(std::memory_order_relaxed))
+            return std::chrono::steady_clock::now();
         return time_point{time_point::duration{now_.load(std::memory_order_relaxed)}};
     }
 
@@ -134,9 +136,9 @@ private:
     void start(const Executor& executor) {
         if (ticking_ || manual_) return;
         if (!timer_) timer_ = std::make_unique<timer_type>(asio::any_io_executor{executor});
-        ticking_ = true;
         tick(std::chrono::steady_clock::now());
-        if (ticking_) wait();
+        ticking_ = true;
+        wait();
     }
 
     void wait() {
@@ -171,7 +173,7 @@ private:
     std::atomic<bool> manual_{false};
     std::unique_ptr<timer_type> timer_;
     context_member* members_ = nullptr;
-    bool ticking_ = false;
+    std::atomic<bool> ticking_{false};
     bool shut_down_ = false;
 };
 

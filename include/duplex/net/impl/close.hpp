@@ -9,7 +9,8 @@ namespace duplex::detail {
 template <class Stream>
 void connection_state<Stream>::close_then(close_code code, std::string_view reason,
                                           waiter<std::error_code>& done) {
-    const auto error = close(code, reason);
+    auto error = check_close(code, reason);
+    if (!error) error = opening_ ? make_error_code(errc::not_open) : close(code, reason);
     if (error) return done.complete(completion::post, error);
     if (ended_)
         return done.complete(completion::post,
@@ -40,7 +41,11 @@ void connection_state<Stream>::follow_session() {
     if (batch_out_ && step != transport_step::abort) return update_deadline();
     switch (step) {
     case transport_step::keep:
-        if (wants_read()) start_read();
+        if (!wants_read()) break;
+        if (session_.unread().empty())
+            start_read();
+        else
+            serve_soon();
         break;
     case transport_step::finish:
         if (session_.queued() == 0 && !writing_ && !shut_) {
@@ -174,7 +179,8 @@ void connection_state<Stream>::on_tick() {
             after_write();
             return follow_session();
         }
-        return serve();
+        serve();
+        return update_deadline();
     }
     if (now < opening_->deadline) return update_deadline();
     opening_->deadline = no_deadline;
@@ -197,6 +203,7 @@ void connection_state<Stream>::on_shutdown() noexcept {
     drains_.abandon_all();
     pings_.abandon_all();
     closes_.abandon_all();
+    drop_inbox();
 }
 
 } // namespace duplex::detail

@@ -156,11 +156,13 @@ public:
     // --- state ---
 
     [[nodiscard]] executor_type get_executor() noexcept { return stream_.get_executor(); }
+    [[nodiscard]] bool is_ended() const noexcept { return ended_; }
     [[nodiscard]] bool here() noexcept { return runs_here(stream_.get_executor()); }
     /// Any thread.
     [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
-    [[nodiscard]] std::size_t buffered() const noexcept {
-        return buffered_.load(std::memory_order_relaxed) + inbox_bytes_.load(std::memory_order_relaxed);
+    [[nodiscard]] std::size_t buffered() noexcept {
+        const std::size_t queued = here() ? session_.queued() : buffered_.load(std::memory_order_relaxed);
+        return queued + inbox_bytes_.load(std::memory_order_relaxed);
     }
 
     /// Lets an operation leave a list it waits in.
@@ -199,6 +201,7 @@ public:
     // Who waits. The keys of `sent_` and `pings_` are positions in the stream of data and the number of the
     // ping.
     reader<Stream>* reader_ = nullptr;
+    reader<Stream>* consuming_ = nullptr; ///< its callbacks are running
     waiter_list<std::error_code> sent_;
     waiter_list<std::error_code> drains_;
     waiter_list<std::error_code> closes_;
@@ -241,7 +244,7 @@ private:
         void operator()(std::error_code error, std::size_t size = 0) { state->on_writable(error, size); }
     };
 
-    [[nodiscard]] bool opening_start(waiter<std::error_code>& done);
+    [[nodiscard]] bool opening_start(role self, waiter<std::error_code>& done);
     void opening_received(std::span<const std::byte> bytes, bool ended);
     void opening_request_ready();
     void opening_write(std::string_view bytes);
@@ -273,6 +276,11 @@ private:
     void lend_queue() noexcept {
         if (!session_.has_queue()) session_.lend_queue(thread_buffers::here().take_queue());
     }
+    /// Before a send that is not part of a batch.
+    void prepare_to_send() noexcept {
+        lend_queue();
+        session_.at(service_.now());
+    }
 
     void on_transport_error(std::error_code error);
     void follow_session();
@@ -302,7 +310,6 @@ private:
     bool reading_ = false;
     bool reading_direct_ = false; ///< into the message instead of a window
     bool writing_ = false;
-    bool consuming_ = false; ///< the reader's callbacks are running
     bool corked_ = false;    ///< sends are collected until the batch is through
     bool batch_out_ = false; ///< a batch looks at the window
     bool paused_ = false;    ///< a run does not read: the queue is above its watermark

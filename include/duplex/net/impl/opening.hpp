@@ -7,14 +7,18 @@
 namespace duplex::detail {
 
 template <class Stream>
-bool connection_state<Stream>::opening_start(waiter<std::error_code>& done) {
+bool connection_state<Stream>::opening_start(role self, waiter<std::error_code>& done) {
     std::error_code error;
     if (ended_)
         error = errc::not_open;
-    else if (!opening_ || opening_->refused)
+    else if (!opening_)
         error = errc::already_open;
     else if (opening_->waiting)
         error = errc::operation_pending;
+    else if (self == role::server ? opening_->client.has_value() : opening_->server.has_value())
+        error = errc::already_open;
+    else if (opening_->server && !opening_->server->response().empty())
+        error = errc::already_open;
     if (error) {
         done.complete(completion::post, error);
         return false;
@@ -28,7 +32,7 @@ bool connection_state<Stream>::opening_start(waiter<std::error_code>& done) {
 
 template <class Stream>
 void connection_state<Stream>::read_request(waiter<std::error_code>& done) {
-    if (!opening_start(done)) return;
+    if (!opening_start(role::server, done)) return;
     if (!opening_->server) opening_->server.emplace(opening_->options.http);
     opening_received({}, false);
 }
@@ -36,7 +40,7 @@ void connection_state<Stream>::read_request(waiter<std::error_code>& done) {
 template <class Stream>
 void connection_state<Stream>::accept(const server_handshake_options& options,
                                       waiter<std::error_code>& done) {
-    if (!opening_start(done)) return;
+    if (!opening_start(role::server, done)) return;
     if (!opening_->server) opening_->server.emplace(opening_->options.http);
     opening_->accept_options = options;
     opening_received({}, false);
@@ -45,7 +49,7 @@ void connection_state<Stream>::accept(const server_handshake_options& options,
 template <class Stream>
 void connection_state<Stream>::reject(unsigned status, const fields& headers, std::string_view body,
                                       waiter<std::error_code>& done) {
-    if (!opening_start(done)) return;
+    if (!opening_start(role::server, done)) return;
     if (!opening_->server) opening_->server.emplace(opening_->options.http);
     if (const auto error = opening_->server->reject(status, headers, body)) return opening_done(error);
     opening_write(opening_->server->response());
@@ -54,7 +58,7 @@ void connection_state<Stream>::reject(unsigned status, const fields& headers, st
 template <class Stream>
 void connection_state<Stream>::handshake(const uri& to, const client_handshake_options& options,
                                          waiter<std::error_code>& done) {
-    if (!opening_start(done)) return;
+    if (!opening_start(role::client, done)) return;
     auto& client = opening_->client.emplace();
     if (const auto error = client.start(to, options)) {
         opening_->client.reset();

@@ -32,7 +32,7 @@ void connection_state<Stream>::stop_reading(reader<Stream>& gone) {
 template <class Stream>
 void connection_state<Stream>::retire_reader(std::error_code error) {
     auto* gone = std::exchange(reader_, nullptr);
-    if (consuming_)
+    if (gone && gone == consuming_)
         retired_error_ = error;
     else if (gone)
         gone->complete(completion::post, error);
@@ -100,16 +100,18 @@ void connection_state<Stream>::serve() {
         // A callback that throws takes its connection with it, and nothing else.
         struct on_exit {
             connection_state& state;
+            reader<Stream>* active;
             bool returned = false;
             ~on_exit() {
-                state.consuming_ = false;
+                state.consuming_ = nullptr;
                 if (returned) return;
                 state.corked_ = false;
                 state.session_.fail(errc::callback_threw);
                 state.serve_soon();
+                if (state.reader_ != active) active->complete(completion::post, state.retired_error_);
             }
-        } exit{*this};
-        consuming_ = true;
+        } exit{*this, active};
+        consuming_ = active;
         done = active->consume(*this);
         exit.returned = true;
     } else if (!session_.may_receive() || released_ || !closes_.empty()) {
@@ -139,7 +141,9 @@ void connection_state<Stream>::serve_soon() {
     if (std::exchange(serving_soon_, true)) return;
     asio::post(stream_.get_executor(), [self = pointer{this}] {
         self->serving_soon_ = false;
-        if (!self->ended_) self->serve();
+        if (self->ended_) return;
+        self->session_.at(self->service_.now());
+        self->serve();
     });
 }
 
@@ -187,7 +191,7 @@ std::optional<message> connection_state<Stream>::try_read() {
         on_event(next);
     }
     keep_unread();
-    if (session_.queued() != 0) schedule_flush();
+    if (session_.queued() != 0 || !session_.may_receive()) schedule_flush();
     return found;
 }
 
@@ -203,6 +207,8 @@ void connection_state<Stream>::on_event(const event& found) {
     case event::kind::pong: {
         if (pings_.empty() || found.payload.size() != sizeof(std::uint64_t)) return;
         const auto number = load_big<std::uint64_t>(found.payload.data());
+        // A Pong for another Ping of the application, or for none.
+        if (number > ping_count_) return;
         const auto now = service_.precise_now();
         // RFC 6455 5.5.3: a peer may answer only the latest of several Pings.
         while (!pings_.empty() && pings_.front()->key <= number) {

@@ -14,12 +14,15 @@ send_status connection_state<Stream>::send(opcode op, Payload&& payload) {
         if (opening_) return send_status::not_open;
         // What this thread sent before it came here goes first.
         if (inbox_.load(std::memory_order_acquire)) drain_inbox();
-        if (!corked_) lend_queue();
+        if (!corked_) prepare_to_send();
         if constexpr (owned)
             return queued(session_.send(op, std::move(payload)));
-        else
+        else if constexpr (traits::waits)
             return queued(in_window(payload) ? session_.send_borrowed(op, payload)
                                              : session_.send(op, payload));
+        else
+            // The write would still be under way when the window is filled anew.
+            return queued(session_.send(op, payload));
     }
     if (!is_open()) return send_status::not_open;
     auto item = std::make_unique<inbox_item>();
@@ -40,7 +43,7 @@ send_status connection_state<Stream>::send_prepared(const prepared_message& mess
     if (here()) {
         if (opening_) return send_status::not_open;
         if (inbox_.load(std::memory_order_acquire)) drain_inbox();
-        if (!corked_) lend_queue();
+        if (!corked_) prepare_to_send();
         return queued(session_.send(message));
     }
     if (!is_open()) return send_status::not_open;
@@ -71,7 +74,11 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
 template <class Stream>
 send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
     if (payload.size() > max_control_payload) return send_status::control_payload_too_long;
-    if (here()) return opening_ ? send_status::not_open : queued(session_.ping(payload));
+    if (here()) {
+        if (opening_) return send_status::not_open;
+        if (!corked_) prepare_to_send();
+        return queued(session_.ping(payload));
+    }
     if (!is_open()) return send_status::not_open;
     auto item = std::make_unique<inbox_item>();
     item->what = inbox_item::kind::ping;
@@ -86,6 +93,7 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
     if (here()) {
         if (opening_) return errc::not_open;
         drain_inbox();
+        session_.at(service_.precise_now());
         const auto error = session_.close(code, reason);
         open_.store(false, std::memory_order_release);
         if (!ended_) schedule_flush();
@@ -98,6 +106,8 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
     if (!item->payload.append(std::as_bytes(std::span{reason.data(), reason.size()})))
         return errc::out_of_memory;
     push_inbox(std::move(item));
+    // Nothing that is sent from now on could still go out.
+    open_.store(false, std::memory_order_release);
     return {};
 }
 
@@ -197,6 +207,7 @@ void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
 template <class Stream>
 void connection_state<Stream>::drain_inbox() {
     if (!inbox_.load(std::memory_order_relaxed)) return;
+    session_.at(service_.now());
     inbox_item* newest = inbox_.exchange(nullptr, std::memory_order_acquire);
     inbox_item* oldest = nullptr;
     while (newest) {
@@ -299,7 +310,9 @@ void connection_state<Stream>::on_writable(std::error_code error, std::size_t si
 template <class Stream>
 void connection_state<Stream>::after_write() {
     buffered_.store(session_.queued(), std::memory_order_relaxed);
-    if (!sent_.empty()) {
+    // A failure drops what was queued, and what remains no longer counts messages.
+    const bool failed = session_.state() == closing::state::failed;
+    if (!sent_.empty() && !failed) {
         const auto written = session_.data_written();
         while (!sent_.empty() && sent_.front()->key <= written)
             sent_.pop_front()->complete(completion::post, {});
@@ -313,7 +326,7 @@ void connection_state<Stream>::after_write() {
         });
     }
     if (session_.queued() != 0 || writing_) return;
-    drains_.complete_all(completion::post, {});
+    if (!failed) drains_.complete_all(completion::post, {});
     thread_buffers::here().keep_queue(session_.take_queue());
 }
 

@@ -1,0 +1,86 @@
+// What the interop tests in Node share: each is run as `node TEST PROGRAM [ARGUMENT...]`.
+'use strict';
+
+const {spawn} = require('node:child_process');
+const readline = require('node:readline');
+
+const hardLimit = 60_000;
+const children = new Set();
+
+/** Ends this program as skipped, which ctest tells from passed by the 77. */
+function skip(why) {
+  console.log(`skipped: ${why}`);
+  process.exit(77);
+}
+
+/** An npm package, from DUPLEX_INTEROP_NODE_PATH where that is set. */
+function load(name) {
+  const paths = [process.env.DUPLEX_INTEROP_NODE_PATH, __dirname].filter(Boolean);
+  let file;
+  try {
+    file = require.resolve(name, {paths});
+  } catch {
+    skip(`the npm package ${name} is not installed`);
+  }
+  return require(file);
+}
+
+function start(program, args) {
+  const child = spawn(program, args, {stdio: ['ignore', 'pipe', 'inherit']});
+  children.add(child);
+  child.ended = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      children.delete(child);
+      resolve(signal ?? code);
+    });
+  });
+  return child;
+}
+
+/** Starts the echo server on a free port. `stop` asks it to end and gives its exit code. */
+async function echoServer(program, ...args) {
+  const child = start(program, ['--host', '127.0.0.1', '--port', '0', ...args]);
+  for await (const line of readline.createInterface({input: child.stdout})) {
+    const url = line.match(/^listening on (\S+)$/)?.[1];
+    if (url) return {url, stop: () => (child.kill('SIGTERM'), child.ended)};
+  }
+  throw new Error('the echo server has not started');
+}
+
+/** Runs a program to its end and gives the lines that it printed. */
+async function linesOf(program, ...args) {
+  const child = start(program, args);
+  const lines = [];
+  for await (const line of readline.createInterface({input: child.stdout})) lines.push(line.trimEnd());
+  const ended = await child.ended;
+  if (ended !== 0) lines.push(`ended with ${ended}`);
+  return lines;
+}
+
+/** Runs the cases one after the other, each under its name, within the hard limit, and ends this program. */
+async function run(cases) {
+  const finish = code => {
+    for (const child of children) child.kill('SIGKILL');
+    process.exit(code);
+  };
+  let name = '';
+  setTimeout(() => {
+    console.log(`FAILED ${name}: not done within ${hardLimit / 1000} s`);
+    finish(1);
+  }, hardLimit);
+  let failures = 0;
+  for (const each of cases) {
+    name = each.name;
+    try {
+      await each();
+      console.log(`ok     ${name}`);
+    } catch (error) {
+      failures++;
+      console.log(`FAILED ${name}: ${error.stack}`);
+    }
+  }
+  finish(failures ? 1 : 0);
+}
+
+module.exports = {echoServer, linesOf, load, run, skip};

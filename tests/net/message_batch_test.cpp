@@ -1,0 +1,208 @@
+#include <duplex/net/message_batch.hpp>
+
+#include "support/connected.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace duplex;
+using namespace duplex::testing;
+
+using batch = memory_connection::batch_type;
+
+static_assert(std::input_iterator<batch::iterator>);
+static_assert(std::ranges::input_range<batch>);
+static_assert(!std::is_copy_constructible_v<batch> && std::is_nothrow_move_constructible_v<batch>);
+
+namespace {
+
+role any_role() { return GENERATE(values({role::server, role::client})); }
+
+struct batch_ending : ending<batch> {
+    [[nodiscard]] batch take() { return std::move(std::get<0>(values)); }
+};
+
+std::vector<std::string> texts(batch&& from) {
+    std::vector<std::string> all;
+    for (const auto& each : from)
+        all.emplace_back(each.text());
+    return all;
+}
+
+octets frames(const scripted& one, std::initializer_list<std::string_view> payloads) {
+    octets all;
+    for (const auto each : payloads)
+        all += one.frame(opcode::text, each);
+    return all;
+}
+
+using strings = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("a batch is all that one read brought") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "b", "c"}) + one.frame(opcode::ping, "p") + frames(one, {"d", "unfinished"}).substr(0, 12));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    REQUIRE(read.well());
+    CHECK(texts(read.take()) == strings{"a", "b", "c", "d"});
+    one.run();
+    CHECK(one.said() == said_frames{{10, "p"}});
+    CHECK(one.it->stream().reads() == 2);
+}
+
+TEST_CASE("an empty batch is a range without messages") {
+    CHECK(texts(batch{}).empty());
+}
+
+TEST_CASE("what a batch leaves is not lost") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "b", "c", "d"}));
+    batch_ending first;
+    one.it->async_read_batch(first.handler());
+    one.run();
+    const auto how = GENERATE(values({0, 1, 2, 3}));
+    CAPTURE(how);
+    auto taken = first.take();
+    for (const auto& each : taken)
+        if (each.text() == "b") break;
+    if (how == 0) {
+        // A stale batch that is kept knows that it is over.
+        batch_ending next;
+        one.it->async_read_batch(next.handler());
+        CHECK(texts(std::move(taken)).empty());
+        one.run();
+        CHECK(texts(next.take()) == strings{"c", "d"});
+        return;
+    }
+    if (how == 1) {
+        taken = batch{};
+    } else if (how == 2) {
+        const auto next = one.it->try_read();
+        REQUIRE(next);
+        CHECK(next->text() == "c");
+        CHECK(texts(std::move(taken)).empty());
+    }
+    strings rest;
+    while (rest.empty() || rest.back() != "d") {
+        read_ending read;
+        one.it->async_read(read.handler());
+        one.run();
+        REQUIRE(read.well());
+        rest.push_back(read.text());
+    }
+    CHECK(rest == (how == 2 ? strings{"d"} : strings{"c", "d"}));
+}
+
+TEST_CASE("what is sent while a batch lives leaves in one write at its end") {
+    scripted one{any_role()};
+    one.open();
+    octets bytes;
+    for (int i = 0; i < 50; ++i)
+        bytes += one.frame(opcode::text, "message " + std::to_string(i));
+    one.peer.send(bytes);
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    const auto writes = one.it->stream().writes();
+    inside(one.io, [&] {
+        auto taken = read.take();
+        for (const auto& each : taken) {
+            CHECK(one.it->send(each) == send_status::ok);
+            CHECK(one.it->buffered_amount() > each.size());
+            CHECK(one.peer.pending().empty());
+        }
+    });
+    CHECK(one.it->stream().writes() == writes + 1);
+    CHECK(one.said().size() == 50);
+    CHECK(one.it->buffered_amount() == 0);
+}
+
+TEST_CASE("a batch moved about is still one batch") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "b"}));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    auto first = read.take();
+    CHECK(first.begin()->text() == "a");
+    auto second = std::move(first);
+    CHECK(first.begin() == first.end());
+    CHECK(second.begin()->text() == "a");
+    batch third;
+    third = std::move(second);
+    CHECK(texts(std::move(third)) == strings{"a", "b"});
+}
+
+TEST_CASE("a batch that ends with the peer's Close gives the messages before it") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "b"}) + one.frame(opcode::close, close_payload(1000)));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    CHECK(texts(read.take()) == strings{"a", "b"});
+    one.run();
+    CHECK(one.said() == said_frames{{8, close_payload(1000)}});
+    batch_ending next;
+    one.it->async_read_batch(next.handler());
+    one.run();
+    CHECK(next.failed_with(errc::closed));
+    CHECK(texts(next.take()).empty());
+}
+
+TEST_CASE("a batch that ends with a broken rule gives the messages before it") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "\xff", "b"}));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    CHECK(texts(read.take()) == strings{"a"});
+    one.run();
+    CHECK(one.said() == said_frames{{8, close_payload(1007)}});
+}
+
+TEST_CASE("a batch outlives its connection and is then over") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "b", "c"}));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    auto taken = read.take();
+    CHECK(taken.begin()->text() == "a");
+    one.it.reset();
+    CHECK(taken.begin()->text() == "a");
+    CHECK(texts(std::move(taken)) == strings{"a"});
+    one.run();
+    CHECK(one.said() == said_frames{{8, close_payload(1001)}});
+}
+
+TEST_CASE("a batch whose owner is slow does not stop the deadlines") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "b"}));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    auto taken = read.take();
+    CHECK(taken.begin()->text() == "a");
+    CHECK_FALSE(one.it->close());
+    one.run();
+    using namespace std::chrono_literals;
+    for (int i = 0; i < 3; ++i)
+        one.pass(10'300ms);
+    CHECK_FALSE(one.it->stream().is_open());
+    CHECK(texts(std::move(taken)) == strings{"a"});
+}
