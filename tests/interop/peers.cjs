@@ -65,10 +65,12 @@ async function run(cases) {
     process.exit(code);
   };
   let name = '';
-  setTimeout(() => {
-    console.log(`FAILED ${name}: not done within ${hardLimit / 1000} s`);
+  const giveUp = why => {
+    console.log(`FAILED ${name}: ${why}`);
     finish(1);
-  }, hardLimit);
+  };
+  setTimeout(giveUp, hardLimit, `not done within ${hardLimit / 1000} s`);
+  process.on('uncaughtException', error => giveUp(error.stack));
   let failures = 0;
   for (const each of cases) {
     name = each.name;

@@ -13,21 +13,21 @@
 using namespace duplex;
 using namespace duplex::testing;
 
-using batch = memory_connection::batch_type;
+using batch_type = memory_connection::batch_type;
 
-static_assert(std::input_iterator<batch::iterator>);
-static_assert(std::ranges::input_range<batch>);
-static_assert(!std::is_copy_constructible_v<batch> && std::is_nothrow_move_constructible_v<batch>);
+static_assert(std::input_iterator<batch_type::iterator>);
+static_assert(std::ranges::input_range<batch_type>);
+static_assert(!std::is_copy_constructible_v<batch_type> && std::is_nothrow_move_constructible_v<batch_type>);
 
 namespace {
 
 role any_role() { return GENERATE(values({role::server, role::client})); }
 
-struct batch_ending : ending<batch> {
-    [[nodiscard]] batch take() { return std::move(std::get<0>(values)); }
+struct batch_ending : ending<batch_type> {
+    [[nodiscard]] batch_type take() { return std::move(std::get<0>(values)); }
 };
 
-std::vector<std::string> texts(batch&& from) {
+std::vector<std::string> texts(batch_type&& from) {
     std::vector<std::string> all;
     for (const auto& each : from)
         all.emplace_back(each.text());
@@ -60,7 +60,7 @@ TEST_CASE("a batch is all that one read brought") {
 }
 
 TEST_CASE("an empty batch is a range without messages") {
-    CHECK(texts(batch{}).empty());
+    CHECK(texts(batch_type{}).empty());
 }
 
 TEST_CASE("what a batch leaves is not lost") {
@@ -85,7 +85,7 @@ TEST_CASE("what a batch leaves is not lost") {
         return;
     }
     if (how == 1) {
-        taken = batch{};
+        taken = batch_type{};
     } else if (how == 2) {
         const auto next = one.it->try_read();
         REQUIRE(next);
@@ -139,7 +139,7 @@ TEST_CASE("a batch moved about is still one batch") {
     auto second = std::move(first);
     CHECK(first.begin() == first.end());
     CHECK(second.begin()->text() == "a");
-    batch third;
+    batch_type third;
     third = std::move(second);
     CHECK(texts(std::move(third)) == strings{"a", "b"});
 }

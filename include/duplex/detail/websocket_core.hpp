@@ -151,6 +151,8 @@ private:
 
     void connected(std::error_code error, connection_type&& made) {
         if (released()) return;
+        // Closed by the application, and whatever came of that.
+        if (error && state() == ready_state::closing) return finish_unopened(errc::aborted, nullptr);
         if (error) return finish_unopened(error, made ? made.opening_outcome() : nullptr);
         {
             const std::lock_guard lock{mutex_};

@@ -11,6 +11,8 @@
 #include <asio/connect.hpp>
 #include <asio/ip/tcp.hpp>
 
+#include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -68,8 +70,7 @@ public:
     ~connect_operation() { service_.leave(*this); }
 
     void start() {
-        if (!url_error_ && to_.secure) url_error_ = errc::tls_not_available;
-        if (url_error_) return finish(url_error_);
+        if (const auto wrong = check()) return finish(wrong);
         if (const auto limit = options_.connection.timeouts.connect; limit.count() > 0)
             service_.schedule(*this, service_.precise_now() + limit, executor_);
         resolver_.async_resolve(to_.host, std::to_string(to_.port), asio::ip::resolver_base::numeric_service,
@@ -90,6 +91,14 @@ public:
 
 private:
     using results = typename asio::ip::basic_resolver<asio::ip::tcp, Executor>::results_type;
+
+    /// The caller's mistakes are found before the server hears of anything.
+    [[nodiscard]] std::error_code check() const {
+        if (url_error_) return url_error_;
+        if (to_.secure) return errc::tls_not_available;
+        const std::array<std::byte, 16> nonce{};
+        return client_handshake{}.start(to_, options_.for_handshake(), nonce);
+    }
 
     void on_resolved(std::error_code error, results&& found) {
         if (!done_) return;
@@ -149,7 +158,7 @@ template <class Source>
 } // namespace detail
 
 /// Connects to a ws:// URL: resolves, connects, and does the opening handshake. `where` is an executor or an
-/// execution context. Handler: `void(std::error_code, connection)`. Errors: those of the URL
+/// execution context. Handler: `void(std::error_code, connection)`. Errors: those of the URL and the options
 /// (`condition::misuse`), of the resolver and the socket, `errc::connect_timeout`, those of
 /// `connection::async_handshake`; after `errc::upgrade_refused` the connection still shows its
 /// `opening_outcome()`. Cancellation: gives up. Call it on the executor, or before the context runs.

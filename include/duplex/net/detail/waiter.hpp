@@ -160,7 +160,7 @@ public:
     void abandon() noexcept override {
         disconnect();
         allocator alloc{asio::get_associated_allocator(handler_)};
-        Handler dying{std::move(handler_)};
+        [[maybe_unused]] Handler dying{std::move(handler_)};
         free(alloc);
     }
 

@@ -187,7 +187,11 @@ void connection_state<Stream>::on_tick() {
     if (opening_->refused) return end();
     if (opening_->server && opening_->to_write.empty()) {
         opening_->server->time_out();
-        return opening_write(opening_->server->response());
+        // A peer that doesn't read the answer either is not waited for.
+        const auto& times = opening_->options.timeouts;
+        opening_->deadline = now + (times.close.count() > 0 ? times.close : times.handshake);
+        opening_write(opening_->server->response());
+        return update_deadline();
     }
     opening_done(errc::handshake_timeout);
 }

@@ -209,17 +209,18 @@ public:
     std::uint64_t batch_ = 0; ///< counts batches, so that a stale one knows
 
 private:
-    /// Asio passes at most this many buffers to one write.
-    static constexpr std::size_t max_segments = 64;
+    /// Asio passes at most 64 buffers to one write; an operation keeps its own copy of a sequence, so there
+    /// it is short.
+    static constexpr std::size_t max_segments = traits::waits ? 64 : 8;
 
-    /// The first `count` of some buffers, as a sequence.
+    /// The buffers of one write, as a sequence that may be copied and kept.
     struct const_buffers {
         using value_type = asio::const_buffer;
         using const_iterator = const asio::const_buffer*;
-        const asio::const_buffer* first;
+        std::array<asio::const_buffer, max_segments> all;
         std::size_t count;
-        [[nodiscard]] const_iterator begin() const noexcept { return first; }
-        [[nodiscard]] const_iterator end() const noexcept { return first + count; }
+        [[nodiscard]] const_iterator begin() const noexcept { return all.data(); }
+        [[nodiscard]] const_iterator end() const noexcept { return all.data() + count; }
     };
 
     void on_readable(std::error_code error, std::size_t size);

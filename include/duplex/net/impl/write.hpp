@@ -258,17 +258,17 @@ void connection_state<Stream>::write_queued() {
         std::array<segment, max_segments> segments;
         const std::size_t count = session_.gather(segments);
         if (count == 0) return;
-        std::array<asio::const_buffer, max_segments> buffers;
+        const_buffers buffers;
+        buffers.count = count;
         std::size_t total = 0;
         for (std::size_t i = 0; i < count; ++i) {
-            buffers[i] = asio::const_buffer{segments[i].data(), segments[i].size()};
+            buffers.all[i] = asio::const_buffer{segments[i].data(), segments[i].size()};
             total += segments[i].size();
         }
-        const const_buffers all{buffers.data(), count};
         if constexpr (traits::waits) {
             std::error_code error;
             const std::size_t size =
-                count == 1 ? stream_.write_some(buffers[0], error) : stream_.write_some(all, error);
+                count == 1 ? stream_.write_some(buffers.all[0], error) : stream_.write_some(buffers, error);
             session_.consumed(size);
             if (!error && size == total) continue;
             if (error && error != asio::error::would_block && error != asio::error::try_again) {
@@ -283,7 +283,7 @@ void connection_state<Stream>::write_queued() {
         } else {
             session_.hold_output();
             writing_ = true;
-            stream_.async_write_some(all, write_handler{pointer{this}});
+            stream_.async_write_some(buffers, write_handler{pointer{this}});
         }
     }
 }

@@ -1,0 +1,55 @@
+// Opens connections and leaves them alone, so that the server's memory can be looked at. Says `ready` and then does
+// what its standard input says: `message` sends one message on each connection and waits for the echoes; the end of
+// the input ends the run.
+
+#include "lane.hpp"
+#include "options.hpp"
+
+#include <cstdio>
+
+namespace bench {
+
+namespace {
+
+void exchange(const options& with, poller& events, std::vector<lane>& lanes, const frame_ring& ring) {
+    std::vector<unsigned char> buffer(read_size);
+    std::size_t sent = 0;
+    std::size_t missing = 0;
+    // A few at a time: a server that must queue would be measured with its queue.
+    while (missing != 0 || sent != lanes.size()) {
+        while (missing < 16 && sent < lanes.size()) {
+            lanes[sent++].send(ring, 1);
+            ++missing;
+        }
+        const auto ready = [&](std::uint32_t tag, bool can_read) {
+            lanes[tag].flush(ring);
+            if (can_read) missing -= lanes[tag].receive(ring, buffer);
+        };
+        if (!events.wait(with.patience, ready)) throw failure{"the server makes no progress"};
+    }
+}
+
+void say(const char* what, std::size_t count) {
+    std::printf(R"({"mode":"idle","state":"%s","connections":%zu,"errors":0})"
+                "\n",
+                what, count);
+    std::fflush(stdout);
+}
+
+} // namespace
+
+void run_idle(const options& with) {
+    target server{with.port};
+    poller events;
+    const frame_ring ring{with.kind, with.size, 1, read_size};
+    auto lanes = open_lanes(server, events, with.connections, with.patience);
+    say("ready", lanes.size());
+    char line[64];
+    while (std::fgets(line, sizeof line, stdin)) {
+        if (std::string_view{line} != "message\n") throw failure{"the only command is: message"};
+        exchange(with, events, lanes, ring);
+        say("message", lanes.size());
+    }
+}
+
+} // namespace bench

@@ -1,0 +1,162 @@
+#pragma once
+
+#include "report.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bench {
+
+[[noreturn]] inline void system_failure(std::string what) {
+    throw failure{std::move(what) + ": " + std::strerror(errno)};
+}
+
+/// A file descriptor.
+class descriptor {
+public:
+    descriptor() noexcept = default;
+    explicit descriptor(int fd) noexcept
+        : fd_{fd} {}
+    descriptor(descriptor&& other) noexcept
+        : fd_{std::exchange(other.fd_, -1)} {}
+    descriptor& operator=(descriptor&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    [[nodiscard]] int get() const noexcept { return fd_; }
+
+private:
+    int fd_ = -1;
+};
+
+/// Fails where the system will not give `count` descriptors.
+inline void need_descriptors(std::size_t count) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < count + 32)
+        throw failure{"descriptor limit too low: " + std::to_string(limit.rlim_cur) + " (ulimit -n), " +
+                      std::to_string(count + 32) + " are needed"};
+}
+
+/// The key and its answer are the example of RFC 6455 1.3.
+inline constexpr std::string_view upgrade_request = "GET / HTTP/1.1\r\n"
+                                                    "Host: localhost\r\n"
+                                                    "Upgrade: websocket\r\n"
+                                                    "Connection: Upgrade\r\n"
+                                                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                                    "Sec-WebSocket-Version: 13\r\n\r\n";
+inline constexpr std::string_view upgrade_proof = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// True once `head` is the whole answer to `upgrade_request`; anything but an accepted upgrade is a failure.
+inline bool is_upgraded(std::string_view head) {
+    const auto end = head.find("\r\n\r\n");
+    if (end == head.npos) return false;
+    if (head.substr(0, 12) != "HTTP/1.1 101" || head.find(upgrade_proof) == head.npos)
+        throw failure{"the upgrade was refused: " + std::string{head.substr(0, head.find('\r'))}};
+    if (end + 4 != head.size()) throw failure{"the server sent frames before any request"};
+    return true;
+}
+
+/// Where to connect to, from a few source addresses in turn so that ports suffice.
+class target {
+public:
+    explicit target(std::uint16_t port) noexcept {
+        address_.sin_family = AF_INET;
+        address_.sin_port = htons(port);
+        address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+
+    /// A socket that has begun to connect; with `wait` one that has connected.
+    [[nodiscard]] descriptor connect(bool wait) {
+        descriptor made{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0)};
+        if (made.get() < 0) system_failure("socket");
+        const int on = 1;
+        ::setsockopt(made.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        ::setsockopt(made.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        sockaddr_in from{};
+        from.sin_family = AF_INET;
+        from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + ++count_ % 8);
+        if (::bind(made.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0)
+            system_failure("bind");
+        if (::connect(made.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) != 0 &&
+            (wait || errno != EINPROGRESS))
+            system_failure("connect");
+        return made;
+    }
+
+    /// A WebSocket connection, its socket set to non-blocking.
+    [[nodiscard]] descriptor open(std::uint64_t patience) {
+        descriptor made = connect(true);
+        const timeval limit{static_cast<time_t>(patience / 1'000'000'000), 0};
+        ::setsockopt(made.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        if (::send(made.get(), upgrade_request.data(), upgrade_request.size(), MSG_NOSIGNAL) < 0)
+            system_failure("send");
+        char head[4096];
+        std::size_t size = 0;
+        while (!is_upgraded({head, size})) {
+            const ssize_t got = ::recv(made.get(), head + size, sizeof head - size, 0);
+            if (got == 0) throw failure{"the server closed instead of answering the upgrade"};
+            if (got < 0) system_failure("waiting for the upgrade");
+            size += static_cast<std::size_t>(got);
+        }
+        ::fcntl(made.get(), F_SETFL, O_NONBLOCK);
+        return made;
+    }
+
+private:
+    sockaddr_in address_{};
+    std::uint32_t count_ = 0;
+};
+
+/// An epoll set, edge-triggered: a descriptor is registered once and never touched again.
+class poller {
+public:
+    poller()
+        : set_{::epoll_create1(EPOLL_CLOEXEC)} {
+        if (set_.get() < 0) system_failure("epoll_create1");
+    }
+
+    void add(const descriptor& fd, std::uint32_t tag) {
+        epoll_event event{};
+        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+        event.data.u32 = tag;
+        if (::epoll_ctl(set_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) system_failure("epoll_ctl");
+    }
+
+    /// Calls `ready(tag, can_read)` for what is ready; false when `patience` nanoseconds went by.
+    template <class Ready>
+    bool wait(std::uint64_t patience, Ready ready) {
+        const int count = ::epoll_wait(set_.get(), events_, most, static_cast<int>(patience / 1'000'000));
+        if (count < 0 && errno != EINTR) system_failure("epoll_wait");
+        for (int i = 0; i < count; ++i)
+            ready(events_[i].data.u32, (events_[i].events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0);
+        return count != 0;
+    }
+
+private:
+    static constexpr int most = 512;
+
+    descriptor set_;
+    epoll_event events_[most];
+};
+
+} // namespace bench
