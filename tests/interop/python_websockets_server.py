@@ -83,8 +83,10 @@ async def drive(mode, path, *protocols):
         finally:
             seen["code"] = peer.close_code
 
+    # Since websockets 14 a server with subprotocols takes no client without one.
+    spoken = ["chat"] if protocols else None
     async with websockets.serve(
-        serve, "127.0.0.1", 0, subprotocols=["chat"], max_size=None, process_request=refuse
+        serve, "127.0.0.1", 0, subprotocols=spoken, max_size=None, process_request=refuse
     ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         client = await asyncio.create_subprocess_exec(

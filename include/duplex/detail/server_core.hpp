@@ -100,8 +100,9 @@ public:
     static void serve(std::unique_ptr<server_peer> self);
 
     void on_message(const message& received) {
-        if (auto& call = core_->on_message; call && !core_->gone.load(std::memory_order_relaxed))
-            call(connection_, received);
+        auto& shared = core();
+        if (shared.on_message && !shared.gone.load(std::memory_order_relaxed))
+            shared.on_message(connection_, received);
     }
 
     [[nodiscard]] tcp_connection<>& connection() noexcept { return connection_; }
@@ -113,7 +114,8 @@ private:
     static void opened(std::unique_ptr<server_peer> self, std::error_code error);
     static void run(std::unique_ptr<server_peer> self);
 
-    intrusive_ptr<server_core> core_;
+    [[nodiscard]] server_core& core() const noexcept;
+
     intrusive_ptr<server_shard> shard_;
     server_peer* next_ = nullptr;
     server_peer* previous_ = nullptr;
@@ -192,17 +194,18 @@ private:
 };
 
 inline server_peer::server_peer(server_shard& shard, tcp_connection<>&& connection)
-    : core_{shard.core_}
-    , shard_{&shard}
+    : shard_{&shard}
     , connection_{std::move(connection)} {
     shard.link(*this);
 }
+
+inline server_core& server_peer::core() const noexcept { return *shard_->core_; }
 
 inline server_peer::~server_peer() { shard_->unlink(*this); }
 
 inline void server_peer::serve(std::unique_ptr<server_peer> self) {
     auto& connection = self->connection_;
-    auto& core = *self->core_;
+    auto& core = self->core();
     if (core.on_request) {
         connection.async_read_request(
             [self = std::move(self)](std::error_code error) mutable { decide(std::move(self), error); });
@@ -216,7 +219,7 @@ inline void server_peer::serve(std::unique_ptr<server_peer> self) {
 /// The application looks at the request.
 inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_code error) {
     auto& connection = self->connection_;
-    auto& core = *self->core_;
+    auto& core = self->core();
     if (error || core.gone) return opened(std::move(self), error);
     auto refused = core.on_request(*connection.request());
     auto done = [self = std::move(self)](std::error_code failed) mutable { opened(std::move(self), failed); };
@@ -228,20 +231,21 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
 }
 
 inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_code error) {
-    const auto core = self->core_;
-    if (core->gone.load(std::memory_order_relaxed)) return;
-    if (error) return core->report(error);
-    if (core->on_connection) {
+    auto& core = self->core();
+    const intrusive_ptr<server_core> keep{core};
+    if (core.gone.load(std::memory_order_relaxed)) return;
+    if (error) return core.report(error);
+    if (core.on_connection) {
         auto connection = std::move(self->connection_);
         self.reset();
-        return core->on_connection(std::move(connection));
+        return core.on_connection(std::move(connection));
     }
     self->opened_ = true;
     // The run is under way before the callback, so that the connection has its end whatever happens there. It
     // delivers nothing before this function is left.
     auto& connection = self->connection_;
     run(std::move(self));
-    if (!core->on_open) return connection.forget_opening();
+    if (!core.on_open) return connection.forget_opening();
     struct on_exit {
         tcp_connection<>& connection;
         bool returned = false;
@@ -251,7 +255,7 @@ inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_co
             if (!returned) connection.close(close_code::internal_error);
         }
     } exit{connection};
-    core->on_open(connection);
+    core.on_open(connection);
     exit.returned = true;
 }
 
@@ -263,7 +267,7 @@ inline void server_peer::run(std::unique_ptr<server_peer> self) {
     auto& connection = self->connection_;
     const handlers calls{self.get()};
     connection.async_run(calls, [self = std::move(self)](std::error_code) mutable {
-        auto& core = *self->core_;
+        auto& core = self->core();
         const auto* result = self->connection_.result();
         if (core.on_close && result && !core.gone.load(std::memory_order_relaxed))
             core.on_close(self->connection_, *result);

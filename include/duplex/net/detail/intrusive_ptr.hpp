@@ -35,6 +35,10 @@ public:
         : object_{object} {
         if (object_) object_->add_owner();
     }
+    explicit intrusive_ptr(T& object) noexcept
+        : object_{&object} {
+        object.add_owner();
+    }
     intrusive_ptr(const intrusive_ptr& other) noexcept
         : intrusive_ptr{other.object_} {}
     intrusive_ptr(intrusive_ptr&& other) noexcept

@@ -1,0 +1,74 @@
+#include <duplex/net/buffer_pool.hpp>
+
+#include "support/catch.hpp"
+
+#include <cstring>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using duplex::receive_lease;
+
+TEST_CASE("a lease lends a buffer of the promised size") {
+    const auto lease = receive_lease::take();
+    REQUIRE(lease);
+    CHECK(lease.bytes().size() == receive_lease::size);
+    std::memset(lease.bytes().data(), 1, lease.bytes().size());
+    const receive_lease none;
+    CHECK_FALSE(none);
+    CHECK(none.bytes().empty());
+}
+
+TEST_CASE("a buffer that is given back is the next one lent") {
+    auto lease = receive_lease::take();
+    const auto* at = lease.bytes().data();
+    SECTION("by itself") { receive_lease{std::move(lease)}.give_back(); }
+    SECTION("by hand") {
+        lease.give_back();
+        lease.give_back();
+    }
+    CHECK_FALSE(lease);
+    const auto again = receive_lease::take();
+    CHECK(again.bytes().data() == at);
+}
+
+TEST_CASE("leases that are out at once never share a buffer") {
+    std::vector<receive_lease> leases;
+    std::set<const std::byte*> seen;
+    for (int i = 0; i < 20; ++i) {
+        leases.push_back(receive_lease::take());
+        seen.insert(leases.back().bytes().data());
+    }
+    CHECK(seen.size() == 20);
+    leases.front() = std::move(leases.back());
+    CHECK(leases.front());
+}
+
+TEST_CASE("a lease may end on another thread, and after its thread's buffers") {
+    auto lease = receive_lease::take();
+    std::thread{[taken = std::move(lease)]() mutable {
+        taken.give_back();
+        // Destroyed after what the thread keeps warm, which is made later.
+        static thread_local receive_lease last;
+        last = receive_lease::take();
+    }}.join();
+    CHECK_FALSE(lease);
+}
+
+TEST_CASE("an emptied send queue is kept warm for the next sender") {
+    auto& here = duplex::detail::thread_buffers::here();
+    auto queue = here.take_queue();
+    REQUIRE(queue);
+    const auto* at = queue.get();
+    here.keep_queue(std::move(queue));
+    auto again = here.take_queue();
+    CHECK(again.get() == at);
+    here.keep_queue(nullptr);
+    std::vector<std::unique_ptr<duplex::send_queue>> many;
+    for (int i = 0; i < 10; ++i)
+        many.push_back(here.take_queue());
+    for (auto& each : many)
+        here.keep_queue(std::move(each));
+    CHECK(here.queue_count <= duplex::detail::thread_buffers::kept);
+}

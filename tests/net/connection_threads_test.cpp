@@ -1,0 +1,277 @@
+#include <duplex/net/connection.hpp>
+
+#include "support/connected.hpp"
+
+#include <asio/ip/tcp.hpp>
+#include <asio/strand.hpp>
+
+#include <array>
+#include <atomic>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace duplex;
+using namespace duplex::testing;
+
+namespace {
+
+constexpr std::size_t sender_count = 8;
+
+/// A context with threads of its own, until it is out of work.
+class running_context {
+public:
+    explicit running_context(std::size_t threads = 1)
+        : threads_(threads) {}
+    ~running_context() { join(); }
+
+    void start() {
+        for (auto& each : threads_)
+            each = std::thread{[this] { io.run(); }};
+    }
+    void join() {
+        for (auto& each : threads_)
+            if (each.joinable()) each.join();
+    }
+
+    asio::io_context io;
+
+private:
+    std::vector<std::thread> threads_;
+};
+
+/// Runs `what(sender number)` on eight threads at once, and waits for them.
+template <class F>
+void on_all_threads(F what) {
+    std::vector<std::thread> threads;
+    std::promise<void> go;
+    const auto started = go.get_future().share();
+    for (std::size_t i = 0; i < sender_count; ++i)
+        threads.emplace_back([=] {
+            started.wait();
+            what(i);
+        });
+    go.set_value();
+    for (auto& each : threads)
+        each.join();
+}
+
+/// Opens both ends, each on its own executor, while the contexts run.
+template <class Server, class Client>
+void open_both(Server& server, Client& client) {
+    std::promise<std::error_code> accepted;
+    std::promise<std::error_code> shaken;
+    asio::post(server.get_executor(), [&] { server.async_accept([&](std::error_code e) { accepted.set_value(e); }); });
+    asio::post(client.get_executor(), [&] {
+        client.async_handshake(uri_of("ws://localhost/"), [&](std::error_code e) { shaken.set_value(e); });
+    });
+    REQUIRE_FALSE(accepted.get_future().get());
+    REQUIRE_FALSE(shaken.get_future().get());
+}
+
+/// Messages "<thread> <number>": counts them and looks at the order of each thread's.
+struct order_checker {
+    std::array<int, sender_count> next{};
+    int total = 0;
+    bool in_order = true;
+
+    void operator()(const message& m) {
+        const std::string text{m.text()};
+        const auto space = text.find(' ');
+        const auto sender = static_cast<std::size_t>(std::stoi(text.substr(0, space)));
+        in_order = in_order && next.at(sender)++ == std::stoi(text.substr(space));
+        ++total;
+    }
+};
+
+/// Destroys a connection on its executor.
+template <class Connection>
+void destroy(std::optional<Connection>& it) {
+    std::promise<void> gone;
+    asio::post(it->get_executor(), [&] {
+        it.reset();
+        gone.set_value();
+    });
+    gone.get_future().wait();
+}
+
+template <class Server, class Client>
+void check_order(std::optional<Server>& server, std::optional<Client>& client) {
+    open_both(*server, *client);
+    order_checker seen;
+    std::promise<std::error_code> ended;
+    asio::post(server->get_executor(), [&] {
+        server->async_run([&](const message& m) { seen(m); }, [&](std::error_code e) { ended.set_value(e); });
+    });
+    on_all_threads([handle = client->handle()](std::size_t sender) {
+        for (int i = 0; i < 200; ++i)
+            if (!accepted(handle.send(std::to_string(sender) + " " + std::to_string(i)))) return;
+    });
+    CHECK_FALSE(client->close());
+    std::promise<std::error_code> closed;
+    asio::post(client->get_executor(), [&] { client->async_close([&](std::error_code e) { closed.set_value(e); }); });
+    CHECK_FALSE(closed.get_future().get());
+    CHECK_FALSE(ended.get_future().get());
+    CHECK(seen.in_order);
+    CHECK(seen.total == 200 * static_cast<int>(sender_count));
+    destroy(client);
+    destroy(server);
+}
+
+} // namespace
+
+TEST_CASE("eight threads send at once and each one's order is kept") {
+    running_context at_server;
+    running_context at_client;
+    SECTION("over the in-memory pair") {
+        auto ends = test::make_stream_pair(at_server.io.get_executor(), at_client.io.get_executor());
+        std::optional<memory_connection> server{std::in_place, std::move(ends.first)};
+        std::optional<memory_connection> client{std::in_place, std::move(ends.second)};
+        at_server.start();
+        at_client.start();
+        check_order(server, client);
+    }
+    SECTION("over TCP") {
+        using socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
+        asio::ip::tcp::acceptor acceptor{at_server.io, {asio::ip::address_v4::loopback(), 0}};
+        socket near{at_server.io};
+        socket far{at_client.io};
+        far.connect(acceptor.local_endpoint());
+        acceptor.accept(near);
+        std::optional<connection<socket>> server{std::in_place, std::move(near)};
+        std::optional<connection<socket>> client{std::in_place, std::move(far)};
+        at_server.start();
+        at_client.start();
+        check_order(server, client);
+    }
+}
+
+TEST_CASE("a connection on a strand may run on several threads") {
+    running_context shared{3};
+    auto work = asio::make_work_guard(shared.io);
+    using strand = asio::strand<asio::io_context::executor_type>;
+    const strand first{shared.io.get_executor()};
+    const strand second{shared.io.get_executor()};
+    auto ends = test::make_stream_pair(first, second);
+    std::optional<connection<test::basic_stream<strand>>> server{std::in_place, std::move(ends.first)};
+    std::optional<connection<test::basic_stream<strand>>> client{std::in_place, std::move(ends.second)};
+    shared.start();
+    check_order(server, client);
+    work.reset();
+}
+
+TEST_CASE("sends from eight threads while the peer closes have one fate each") {
+    running_context at_server;
+    running_context at_client;
+    auto ends = test::make_stream_pair(at_server.io.get_executor(), at_client.io.get_executor());
+    std::optional<memory_connection> server{std::in_place, std::move(ends.first)};
+    std::optional<memory_connection> client{std::in_place, std::move(ends.second)};
+    at_server.start();
+    at_client.start();
+    open_both(*server, *client);
+    const auto how = GENERATE(values({0, 1, 2}));
+    CAPTURE(how);
+    std::atomic<int> completions{0};
+    std::atomic<int> well{0};
+    std::atomic<int> started{0};
+    std::promise<std::error_code> ended;
+    std::promise<std::error_code> peer_ended;
+    int received = 0;
+    asio::post(server->get_executor(), [&] {
+        server->async_run(
+            [&](const message&) {
+                if (++received != 100) return;
+                if (how == 0) static_cast<void>(server->close());
+                if (how == 1) server->abort();
+                if (how == 2) server->stream().close();
+            },
+            [&](std::error_code e) { peer_ended.set_value(e); });
+    });
+    asio::post(client->get_executor(),
+               [&] { client->async_run([](const message&) {}, [&](std::error_code e) { ended.set_value(e); }); });
+    on_all_threads([&](std::size_t sender) {
+        for (int i = 0; i < 200; ++i) {
+            ++started;
+            client->async_send(std::to_string(sender), [&](std::error_code error) {
+                ++completions;
+                if (!error) ++well;
+            });
+            if (i % 16 == 0) {
+                static_cast<void>(client->buffered_amount());
+                static_cast<void>(client->is_open());
+                static_cast<void>(client->ping());
+            }
+        }
+    });
+    const auto error = ended.get_future().get();
+    CHECK(bool{error} == (how != 0));
+    static_cast<void>(peer_ended.get_future().get());
+    destroy(client);
+    destroy(server);
+    at_client.join();
+    at_server.join();
+    CHECK(completions == started);
+    CHECK(started == 200 * static_cast<int>(sender_count));
+    CHECK(well >= 100);
+    CHECK(well >= received);
+}
+
+TEST_CASE("handles are used while their connection goes") {
+    running_context at_server;
+    running_context at_client;
+    auto ends = test::make_stream_pair(at_server.io.get_executor(), at_client.io.get_executor());
+    std::optional<memory_connection> server{std::in_place, std::move(ends.first)};
+    std::optional<memory_connection> client{std::in_place, std::move(ends.second)};
+    at_server.start();
+    at_client.start();
+    open_both(*server, *client);
+    std::promise<std::error_code> peer_ended;
+    int received = 0;
+    std::atomic<int> accepted_sends{0};
+    asio::post(server->get_executor(), [&] {
+        server->async_run([&](const message&) { ++received; }, [&](std::error_code e) { peer_ended.set_value(e); });
+    });
+    on_all_threads([&, handle = client->handle()](std::size_t sender) {
+        for (int i = 0; i < 300; ++i) {
+            if (accepted(handle.send("some"))) ++accepted_sends;
+            if (sender == 3 && i == 100) destroy(client);
+            if (sender == 5 && i == 150) static_cast<void>(handle.close());
+            if (sender == 6) static_cast<void>(handle.is_open() && handle.buffered_amount() != 0);
+        }
+        CHECK((sender != 3 || !handle.is_open()));
+    });
+    static_cast<void>(peer_ended.get_future().get());
+    CHECK(received <= accepted_sends);
+    destroy(server);
+}
+
+TEST_CASE("many connections come and go on one context with many threads") {
+    running_context shared{3};
+    using strand = asio::strand<asio::io_context::executor_type>;
+    using strand_connection = connection<test::basic_stream<strand>>;
+    std::atomic<int> ended{0};
+    constexpr int pairs = 60;
+    for (int i = 0; i < pairs; ++i) {
+        auto ends = test::make_stream_pair(strand{shared.io.get_executor()}, strand{shared.io.get_executor()});
+        const auto server = std::make_shared<strand_connection>(std::move(ends.first));
+        const auto client = std::make_shared<strand_connection>(std::move(ends.second));
+        server->async_accept([server, &ended](std::error_code) {
+            server->async_run([peer = server->handle()](const message& m) { peer.send(m); },
+                              [server, &ended](std::error_code) { ++ended; });
+        });
+        client->async_handshake(uri_of("ws://localhost/"), [client, i, &ended](std::error_code) {
+            client->send("hello");
+            client->async_read([client, i, &ended](std::error_code, const message&) {
+                if (i % 3 == 0) client->abort();
+                client->async_close([client, &ended](std::error_code) { ++ended; });
+            });
+        });
+    }
+    shared.start();
+    shared.join();
+    CHECK(ended == 2 * pairs);
+}

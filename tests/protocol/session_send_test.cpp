@@ -1,0 +1,280 @@
+#include <duplex/protocol/session.hpp>
+
+#include "support/catch.hpp"
+#include "support/transcript.hpp"
+
+#include <array>
+#include <set>
+
+using namespace duplex;
+using namespace duplex::testing;
+
+namespace {
+
+octets written(session& s) {
+    octets all;
+    std::array<segment, 8> out;
+    while (const auto count = s.gather(out)) {
+        std::size_t size = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            all += to_octets(out[i]);
+            size += out[i].size();
+        }
+        s.consumed(size);
+    }
+    return all;
+}
+
+byte_buffer owned(std::string_view payload) {
+    byte_buffer buffer;
+    REQUIRE(buffer.append(view(payload)));
+    return buffer;
+}
+
+} // namespace
+
+TEST_CASE("sends each length form in its shortest, masked by a client alone") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    const auto size = GENERATE(values<std::size_t>({0, 1, 125, 126, 65535, 65536}));
+    session s{self};
+    const octets payload(size, 'p');
+    CHECK(accepted(s.send(opcode::binary, payload)));
+    const octets out = written(s);
+    CHECK(out.size() == size + frame_header_size(size, self == role::client));
+    const auto frames = read_frames(out);
+    REQUIRE(frames);
+    REQUIRE(frames->size() == 1);
+    const auto& frame = frames->front();
+    CHECK(frame.fin);
+    CHECK(frame.rsv == 0);
+    CHECK(frame.op == 2);
+    CHECK(frame.masked == (self == role::client));
+    CHECK((frame.payload == payload));
+}
+
+TEST_CASE("every way to send gives the same frame") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    const auto size = GENERATE(values<std::size_t>({0, 10, 16 * 1024, 70'000}));
+    const auto op = GENERATE(values({opcode::text, opcode::binary}));
+    const octets payload(size, 'p');
+    const auto prepared =
+        op == opcode::text ? prepared_message::text(payload) : prepared_message::binary(view(payload));
+    transcript{self}
+        .act([&](session& s) {
+            CHECK(accepted(s.send(op, payload)));
+            CHECK(accepted(s.send(op, view(payload))));
+            CHECK(accepted(s.send(op, owned(payload))));
+            CHECK(accepted(s.send_borrowed(op, view(payload))));
+            CHECK(accepted(s.send(prepared)));
+            CHECK(accepted(s.send_fragment(op, view(payload), true)));
+        })
+        .expect_write_frame(op, payload)
+        .expect_write_frame(op, payload)
+        .expect_write_frame(op, payload)
+        .expect_write_frame(op, payload)
+        .expect_write_frame(op, payload)
+        .expect_write_frame(op, payload)
+        .check();
+}
+
+TEST_CASE("a client masks each frame with a fresh key that follows no pattern") {
+    session s{role::client};
+    std::set<octets> keys;
+    std::array<int, 32> ones{};
+    constexpr int count = 4000;
+    for (int i = 0; i < count; ++i)
+        switch (i % 4) {
+        case 0: CHECK((s.send(opcode::text, "same") == send_status::ok)); break;
+        case 1: CHECK((s.send(prepared_message::text("same")) == send_status::ok)); break;
+        case 2: CHECK((s.send_fragment(opcode::text, view("same"), true) == send_status::ok)); break;
+        default:
+            CHECK((s.ping(view("same")) == send_status::ok));
+            const auto frames = read_frames(written(s));
+            REQUIRE(frames);
+            for (const auto& frame : *frames) {
+                CHECK(frame.masked);
+                CHECK(frame.payload == "same");
+                keys.insert(frame.key);
+                for (unsigned bit = 0; bit < 32; ++bit)
+                    ones[bit] += static_cast<unsigned char>(frame.key[bit / 8]) >> (bit % 8) & 1;
+            }
+        }
+    // Two of 4000 random keys are equal with a chance of 1 in 500; four pairs never.
+    CHECK(keys.size() > count - 4);
+    // Each bit is set in half of them: 10 standard deviations of room.
+    for (const int each : ones)
+        CHECK((each > count / 2 - 320 && each < count / 2 + 320));
+}
+
+TEST_CASE("the mask does not reach the caller's bytes, and later changes do not reach the frame") {
+    session s{role::client};
+    octets payload(20'000, 'p');
+    CHECK(accepted(s.send(opcode::binary, payload)));
+    CHECK(accepted(s.send_borrowed(opcode::binary, view(payload))));
+    CHECK((payload == octets(20'000, 'p')));
+    payload.assign(20'000, 'x');
+    const auto frames = read_frames(written(s));
+    REQUIRE(frames);
+    for (const auto& frame : *frames)
+        CHECK((frame.payload == octets(20'000, 'p')));
+}
+
+TEST_CASE("a message is sent in fragments, with control frames in between and no other message") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    const auto op = GENERATE(values({opcode::text, opcode::binary}));
+    transcript{self}
+        .act([&](session& s) { CHECK((s.send_fragment(op, view("Hel"), false) == send_status::ok)); })
+        .expect_write_frame(op, "Hel", {.fin = false})
+        .act([&](session& s) {
+            CHECK((s.send(opcode::text, "other") == send_status::message_unfinished));
+            CHECK((s.send(prepared_message::text("other")) == send_status::message_unfinished));
+            CHECK((s.send_borrowed(opcode::binary, view("other")) == send_status::message_unfinished));
+            CHECK((s.send(opcode::binary, owned("other")) == send_status::message_unfinished));
+            CHECK((s.ping(view("between")) == send_status::ok));
+            CHECK((s.send_fragment(op, view("lo"), false) == send_status::ok));
+            CHECK((s.send_fragment(op, {}, true) == send_status::ok));
+            CHECK((s.send(opcode::text, "other") == send_status::ok));
+        })
+        .expect_write_frame(opcode::ping, "between")
+        .expect_write_frame(opcode::continuation, "lo", {.fin = false})
+        .expect_write_frame(opcode::continuation, "")
+        .expect_write_frame(opcode::text, "other")
+        .check();
+}
+
+TEST_CASE("text to send is UTF-8, over all its fragments") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    transcript{self}
+        .act([](session& s) {
+            CHECK((s.send(opcode::text, "\xff") == send_status::text_not_utf8));
+            CHECK((s.send(opcode::text, "cut \xe2\x82") == send_status::text_not_utf8));
+            CHECK((s.send(opcode::text, owned("\xff")) == send_status::text_not_utf8));
+            CHECK((s.send_borrowed(opcode::text, view(octets(20'000, '\xff'))) == send_status::text_not_utf8));
+            CHECK((s.send(prepared_message::text("\xff")) == send_status::text_not_utf8));
+            CHECK((s.send_fragment(opcode::text, view("\xff"), false) == send_status::text_not_utf8));
+            CHECK((s.send_fragment(opcode::text, view("\xe2\x82"), true) == send_status::text_not_utf8));
+            CHECK(s.queued() == 0);
+            CHECK((s.send_fragment(opcode::text, view("\xe2\x82"), false) == send_status::ok));
+            CHECK((s.send_fragment(opcode::text, view("\xff"), false) == send_status::text_not_utf8));
+            CHECK((s.send_fragment(opcode::text, {}, true) == send_status::text_not_utf8));
+            // What was refused changed nothing.
+            CHECK((s.send_fragment(opcode::text, view("\xac"), true) == send_status::ok));
+            CHECK((s.send_fragment(opcode::binary, view("\xff"), false) == send_status::ok));
+            CHECK((s.send_fragment(opcode::binary, view("\xff"), true) == send_status::ok));
+            CHECK((s.send(opcode::binary, "\xff") == send_status::ok));
+        })
+        .expect_write_frame(opcode::text, "\xe2\x82", {.fin = false})
+        .expect_write_frame(opcode::continuation, "\xac")
+        .expect_write_frame(opcode::binary, "\xff", {.fin = false})
+        .expect_write_frame(opcode::continuation, "\xff")
+        .expect_write_frame(opcode::binary, "\xff")
+        .check();
+}
+
+TEST_CASE("text to send is not looked at where that is not wanted") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    transcript{self, {.check_outgoing_text = false}}
+        .act([](session& s) {
+            CHECK((s.send(opcode::text, "\xff") == send_status::ok));
+            CHECK((s.send_fragment(opcode::text, view("\xe2"), true) == send_status::ok));
+        })
+        .expect_write_frame(opcode::text, "\xff")
+        .expect_write_frame(opcode::text, "\xe2")
+        .check();
+}
+
+TEST_CASE("sends Pings and Pongs of up to 125 bytes, ahead of data") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    const octets longest(125, 'p');
+    transcript{self}
+        .act([&](session& s) {
+            CHECK((s.send(opcode::text, "data") == send_status::ok));
+            CHECK((s.ping(view(longest)) == send_status::ok));
+            CHECK((s.pong({}) == send_status::ok));
+            CHECK((s.ping(view(longest + "p")) == send_status::control_payload_too_long));
+            CHECK((s.pong(view(longest + "p")) == send_status::control_payload_too_long));
+        })
+        .expect_write_frame(opcode::ping, longest)
+        .expect_write_frame(opcode::pong, "")
+        .expect_write_frame(opcode::text, "data")
+        .check();
+}
+
+TEST_CASE("our own Pings are refused once too many wait") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self};
+    std::size_t count = 0;
+    while (s.ping(view(octets(100, 'p'))) == send_status::ok)
+        ++count;
+    CHECK((s.ping(view(octets(100, 'p'))) == send_status::queue_full));
+    CHECK(count >= 15);
+    CHECK(s.queued() <= send_queue::control_capacity);
+    CHECK(read_frames(written(s))->size() == count);
+    CHECK((s.ping({}) == send_status::ok));
+}
+
+TEST_CASE("tells above the watermark, and below half of it that the queue has drained") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self, {.limits = {.queue_watermark = 1000}}};
+    CHECK((s.send(opcode::binary, octets(900, 'x')) == send_status::ok));
+    CHECK(!s.above_watermark());
+    CHECK(!s.below_low_watermark());
+    CHECK((s.send(opcode::binary, octets(900, 'x')) == send_status::above_watermark));
+    CHECK(s.above_watermark());
+    std::array<segment, 1> out;
+    REQUIRE(s.gather(out) == 1);
+    s.consumed(1400);
+    CHECK(s.below_low_watermark());
+    CHECK(!s.above_watermark());
+}
+
+TEST_CASE("refuses what would pass the limit of the queue, but takes any message into an empty one") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self, {.limits = {.queue_bytes = 1000}}};
+    CHECK(accepted(s.send(opcode::binary, octets(5000, 'x'))));
+    CHECK((s.send(opcode::binary, "") == send_status::queue_full));
+    auto kept = owned("kept");
+    CHECK((s.send(opcode::binary, std::move(kept)) == send_status::queue_full));
+    CHECK(to_octets(kept.bytes()) == "kept"); // NOLINT: it is left alone where it isn't accepted
+    CHECK(read_frames(written(s))->size() == 1);
+    CHECK(accepted(s.send(opcode::binary, octets(500, 'x'))));
+    CHECK((s.send(opcode::binary, octets(500, 'x')) == send_status::queue_full));
+    CHECK(accepted(s.send(opcode::binary, octets(400, 'x'))));
+    // A Close always finds room.
+    CHECK(!s.close());
+    CHECK(read_frames(written(s))->back().op == 8);
+}
+
+TEST_CASE("a message that was not prepared is not sent") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self};
+    CHECK(!accepted(s.send(prepared_message{})));
+    CHECK(s.queued() == 0);
+}
+
+TEST_CASE("what is borrowed is written from where it lies until it is settled") {
+    session s{role::server};
+    octets window(20'000, 'w');
+    CHECK(accepted(s.send_borrowed(opcode::binary, view(window))));
+    std::array<segment, 2> out;
+    REQUIRE(s.gather(out) == 2);
+    CHECK(out[1].data() == view(window).data());
+    s.settle();
+    window.assign(window.size(), '!');
+    CHECK((written(s) == frame_bytes(role::server, opcode::binary, octets(20'000, 'w'))));
+}
+
+TEST_CASE("held output stays where it is while more is sent") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self};
+    CHECK((s.send(opcode::text, "first") == send_status::ok));
+    std::array<segment, 2> out;
+    REQUIRE(s.gather(out) == 1);
+    s.hold_output();
+    const octets before = to_octets(out[0]);
+    for (int i = 0; i < 1000; ++i)
+        CHECK((s.send(opcode::text, "more") == send_status::ok));
+    CHECK(to_octets(out[0]) == before);
+    s.consumed(2);
+    CHECK(read_frames(before.substr(0, 2) + written(s))->size() == 1001);
+}
