@@ -11,7 +11,8 @@
 
 namespace example {
 
-/// The arguments of a program, one after the other: `--name value` or `--name=value`, and those without a name.
+/// The arguments of a program, one after the other: `--name value` or `--name=value`, and those without a
+/// name.
 /// `--help` prints the usage and ends the program with 0, a mistake says what is wrong and ends it with 2.
 class command_line {
 public:

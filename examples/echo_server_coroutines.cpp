@@ -77,7 +77,8 @@ int main(int argc, char** argv) {
     std::error_code error;
     server.start(error);
     if (error) {
-        std::fprintf(stderr, "can't listen on port %u: %s\n", unsigned{options.port}, error.message().c_str());
+        std::fprintf(stderr, "can't listen on port %u: %s\n", unsigned{options.port},
+                     error.message().c_str());
         return 1;
     }
     std::printf("listening on ws://127.0.0.1:%u\n", unsigned{server.port()});

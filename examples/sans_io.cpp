@@ -1,5 +1,5 @@
-// duplex::core without Asio: WebSockets in a bare poll() loop. The program is an echo server; with --self-test it
-// talks to itself over a socket pair and ends.
+// duplex::core without Asio: WebSockets in a bare poll() loop. The program is an echo server; with
+// --self-test it talks to itself over a socket pair and ends.
 
 #include "command_line.hpp"
 
@@ -242,7 +242,8 @@ int serve(std::uint16_t port) {
     const int on = 1;
     ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     socklen_t length = sizeof address;
-    if (::bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0 || ::listen(listener, SOMAXCONN) != 0 ||
+    if (::bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+        ::listen(listener, SOMAXCONN) != 0 ||
         ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
         std::perror("can't listen");
         return 1;
@@ -276,7 +277,8 @@ int test_itself() {
         [&](duplex::session& session, const duplex::event& event) {
             if (event.what == duplex::event::kind::message) came.emplace_back(event.text());
             if (came.size() == sent.size()) (void)session.close(duplex::close_code::normal, "that's all");
-            closed_by_both = event.what == duplex::event::kind::closed && event.code == duplex::close_code::normal;
+            closed_by_both =
+                event.what == duplex::event::kind::closed && event.code == duplex::close_code::normal;
         });
     run(all);
 
@@ -286,10 +288,11 @@ int test_itself() {
     return well ? 0 : 1;
 }
 
-constexpr const char* usage = "usage: sans_io [--port PORT | --self-test]\n"
-                              "\n"
-                              "Sends every WebSocket message back, on PORT (default: 9002; 0: any free port).\n"
-                              "With --self-test it exchanges a few messages with itself and ends.\n";
+constexpr const char* usage =
+    "usage: sans_io [--port PORT | --self-test]\n"
+    "\n"
+    "Sends every WebSocket message back, on PORT (default: 9002; 0: any free port).\n"
+    "With --self-test it exchanges a few messages with itself and ends.\n";
 
 } // namespace
 

@@ -2,6 +2,7 @@
 
 // Reads the lines of standard input without blocking an io_context.
 
+#include <asio/error.hpp>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/post.hpp>
@@ -61,13 +62,18 @@ public:
 private:
     void read_more() {
         if (stopped_) return;
-        auto then = [this](std::error_code error) {
-            if (!error && !stopped_) read();
-        };
-        if (pollable_)
-            waiting_.async_wait(asio::posix::stream_descriptor::wait_read, then);
-        else
-            asio::post(io_, [then] { then({}); });
+        if (pollable_) {
+            waiting_.async_wait(asio::posix::stream_descriptor::wait_read, [this](std::error_code error) {
+                if (stopped_ || error == asio::error::operation_aborted) return;
+                // Asio says only now that a file can't be waited for.
+                if (error) pollable_ = false;
+                read();
+            });
+        } else {
+            asio::post(io_, [this] {
+                if (!stopped_) read();
+            });
+        }
     }
 
     void read() {

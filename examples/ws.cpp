@@ -67,7 +67,8 @@ settings read_settings(int argc, char** argv) {
             const auto colon = header.find(':');
             if (colon == header.npos) line.fail("--header takes 'NAME: VALUE'");
             const auto value = header.find_first_not_of(' ', colon + 1);
-            chosen.connect.headers.add(header.substr(0, colon), value == header.npos ? "" : header.substr(value));
+            chosen.connect.headers.add(header.substr(0, colon),
+                                       value == header.npos ? "" : header.substr(value));
         } else if (line.name() == "--origin") {
             chosen.connect.origin = line.value();
         } else if (line.name() == "--count") {
@@ -149,10 +150,9 @@ public:
             else
                 fail("interrupted");
         });
-        duplex::async_connect(io, settings_.url, settings_.connect,
-                              [this](std::error_code error, connection_type made) {
-                                  connected(error, std::move(made));
-                              });
+        duplex::async_connect(
+            io, settings_.url, settings_.connect,
+            [this](std::error_code error, connection_type made) { connected(error, std::move(made)); });
     }
 
     /// Once the context has run dry.
@@ -182,7 +182,8 @@ private:
             connection_.async_ping([](std::error_code failed, std::chrono::nanoseconds time) {
                 if (failed) return;
                 char text[64];
-                std::snprintf(text, sizeof text, "pong after %.3f ms\n", static_cast<double>(time.count()) / 1e6);
+                std::snprintf(text, sizeof text, "pong after %.3f ms\n",
+                              static_cast<double>(time.count()) / 1e6);
                 print(text);
             });
         }
@@ -193,7 +194,8 @@ private:
     static std::string describe(const duplex::handshake_outcome& answer) {
         if (answer.status == 0 || answer.status == 101) return {};
         std::string text = "\n  " + std::to_string(answer.status) + ' ' + harmless(answer.reason) + '\n';
-        for (const auto name : {"Location", "WWW-Authenticate", "Retry-After", "Sec-WebSocket-Version", "Server"})
+        for (const auto name :
+             {"Location", "WWW-Authenticate", "Retry-After", "Sec-WebSocket-Version", "Server"})
             answer.headers.for_each(name, [&](std::string_view value) {
                 text.append("  ").append(name).append(": ").append(harmless(value)).append("\n");
             });
@@ -250,8 +252,8 @@ private:
                               code == duplex::close_code::no_status);
         if (!orderly) return fail(text);
         if (messages_ < settings_.count)
-            return fail(text + " after " + std::to_string(messages_) + " of " + std::to_string(settings_.count) +
-                        " messages");
+            return fail(text + " after " + std::to_string(messages_) + " of " +
+                        std::to_string(settings_.count) + " messages");
         if (!settings_.quiet) std::fprintf(stderr, "%s\n", text.c_str());
         exit_status_ = 0;
         finish();

@@ -55,7 +55,7 @@ TEST_CASE("may be destroyed in each of its callbacks") {
     server.peer().send(refuse ? "HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n"
                               : acceptance_of(request) + frame_bytes(role::server, opcode::text, "first") +
                                     frame_bytes(role::server, opcode::text, "second"));
-    run_until(io, [&] { return server.peer().ended(); });
+    run_until(io, [&] { return server.peer().ended() && client.seen.size() >= expected.size(); });
     CHECK(client.seen == expected);
     if (!refuse) {
         // The server hears that the client went.

@@ -261,7 +261,8 @@ TEST_CASE("a peer that never reads is given up at the write deadline") {
     CHECK(one.peer.take_pending().size() == 10);
     idle(one, 29s);
     CHECK(sent.calls == 0);
-    idle(one, 12s);
+    // Then the Close that stands behind it has its deadline.
+    idle(one, 15s);
     CHECK(sent.failed_with(errc::write_timeout));
     CHECK(run.failed_with(errc::write_timeout));
     CHECK_FALSE(one.it->stream().is_open());
@@ -287,7 +288,7 @@ TEST_CASE("a silent peer is pinged, and gone when it does not answer") {
     SECTION("silence is not") {
         idle(one, 18s);
         CHECK(one.it->is_open());
-        idle(one, 2s);
+        idle(one, 3s);
         CHECK_FALSE(one.it->is_open());
         CHECK(one.said() == said_frames{{8, close_payload(1011)}});
         idle(one, 11s);

@@ -300,7 +300,7 @@ TEST_CASE("a connection is destroyed by the handler of any operation") {
 #if defined(ASIO_HAS_CO_AWAIT)
 namespace {
 
-asio::awaitable<void> converse(memory_connection it, bool server, std::shared_ptr<int> held, int* last) {
+asio::awaitable<void> converse(memory_connection it, bool server, std::shared_ptr<int>, int* last) {
     // g++ 12 wants what a coroutine passes on in variables.
     const auto token = asio::use_awaitable;
     if (server)

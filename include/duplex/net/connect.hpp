@@ -67,7 +67,11 @@ public:
         , done_{&done} {
         service_.join(*this);
     }
-    ~connect_operation() { service_.leave(*this); }
+    ~connect_operation() {
+        service_.leave(*this);
+        // The context is going away, and the resolver's service went before ours.
+        if (done_) done_->abandon();
+    }
 
     void start() {
         if (const auto wrong = check()) return finish(wrong);

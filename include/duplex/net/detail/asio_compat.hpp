@@ -16,6 +16,7 @@
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <asio/query.hpp>
+#include <asio/recycling_allocator.hpp>
 #include <asio/strand.hpp>
 #include <asio/version.hpp>
 

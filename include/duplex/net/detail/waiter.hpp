@@ -9,19 +9,22 @@
 
 namespace duplex::detail {
 
+/// Operations come one after the other: where the handler has no allocator of its own, Asio's cache serves them.
+using default_allocator = asio::recycling_allocator<void>;
+
 /// A completion handler with its arguments, posted or dispatched as one function. It shows the handler's
 /// allocator.
 template <class Handler, class Arguments>
 class bound_handler {
 public:
-    using allocator_type = asio::associated_allocator_t<Handler>;
+    using allocator_type = asio::associated_allocator_t<Handler, default_allocator>;
 
     bound_handler(Handler&& handler, Arguments&& arguments)
         : handler_{std::move(handler)}
         , arguments_{std::move(arguments)} {}
 
     [[nodiscard]] allocator_type get_allocator() const noexcept {
-        return asio::get_associated_allocator(handler_);
+        return asio::get_associated_allocator(handler_, default_allocator{});
     }
 
     void operator()() { std::apply(std::move(handler_), std::move(arguments_)); }
@@ -118,14 +121,14 @@ template <class Base, class Handler, class IoExecutor, class... Args>
 class waiter_op final : public Base {
     using handler_executor = asio::associated_executor_t<Handler, IoExecutor>;
     using allocator = typename std::allocator_traits<
-        asio::associated_allocator_t<Handler>>::template rebind_alloc<waiter_op>;
+        asio::associated_allocator_t<Handler, default_allocator>>::template rebind_alloc<waiter_op>;
     using allocator_traits = std::allocator_traits<allocator>;
 
 public:
     /// Allocates with the handler's allocator. `more` goes to the base.
     template <class... More>
     static waiter_op* make(Handler&& handler, const IoExecutor& executor, More&&... more) {
-        allocator alloc{asio::get_associated_allocator(handler)};
+        allocator alloc{asio::get_associated_allocator(handler, default_allocator{})};
         waiter_op* at = allocator_traits::allocate(alloc, 1);
         return ::new (static_cast<void*>(at))
             waiter_op(std::move(handler), executor, std::forward<More>(more)...);
@@ -144,7 +147,7 @@ public:
 
     void complete(completion how, Args... args) override {
         disconnect();
-        allocator alloc{asio::get_associated_allocator(handler_)};
+        allocator alloc{asio::get_associated_allocator(handler_, default_allocator{})};
         handler_executor executor{asio::get_associated_executor(handler_, io_work_.get_executor())};
         auto io_work = std::move(io_work_);
         auto handler_work = std::move(handler_work_);
@@ -159,7 +162,7 @@ public:
 
     void abandon() noexcept override {
         disconnect();
-        allocator alloc{asio::get_associated_allocator(handler_)};
+        allocator alloc{asio::get_associated_allocator(handler_, default_allocator{})};
         [[maybe_unused]] Handler dying{std::move(handler_)};
         free(alloc);
     }

@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+"""Measures WebSocket servers and clients beside each other.
+
+Every work point is run once a round for each server in turn, each time on a freshly started one: the server on one core,
+the load generator on another. What counts is the CPU time of the server for a message, user and system together, since
+that is what a machine runs out of; rates depend on the load generator's core as well.
+
+  tests/bench/compare.py --build build/bench
+  tests/bench/compare.py --build build/bench --servers duplex,beast --points echo-64x16x64,idle --rounds 9
+  tests/bench/compare.py --build build/bench --points echo-64x1x64 --syscalls --instructions
+  tests/bench/compare.py --build build/bench --external 'mine=/path/to/server --port {port} --{mode}'
+
+Any server can be put beside the others by --external: {port} stands for the port to listen on (127.0.0.1), {mode} for
+echo or broadcast. A server whose command has no {mode} is left out of the broadcasts. It must answer a message with one
+frame, and in a broadcast send each message to every connection, the sender included.
+
+Points: echo, broadcast, client and a size as CONNECTIONSxIN_FLIGHTxBYTES, with -text or -unicode for text messages;
+handshakes-UNDER_WAY; idle-CONNECTIONS. A kind alone stands for all its usual points, `all` for every usual point.
+"""
+
+import argparse
+import json
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from programs import Build, Counting, Ports, Problem, Server, need_descriptors, pinned
+
+SIZES = ["1x1x64", "64x1x64", "64x16x64", "64x1x1024", "64x1x16384", "8x1x1048576", "1000x1x128"]
+USUAL = {
+    "echo": [f"echo-{size}{kind}" for size in SIZES for kind in ("", "-text")],
+    "handshakes": ["handshakes-16"],
+    "broadcast": ["broadcast-1000x1x128", "broadcast-1000x8x128"],
+    "idle": ["idle-10000"],
+    "client": ["client-1x1x64", "client-64x16x64", "client-8x1x16384"],
+}
+# Of a run: (key, column, digits, whether the ratio to the baseline is shown).
+COLUMNS = [
+    ("cpu_ns", "CPU ns/message", 0, True),
+    ("rate", "messages/s", 0, True),
+    ("p50_us", "p50 us", 1, True),
+    ("p99_us", "p99 us", 1, False),
+    ("p999_us", "p99.9 us", 1, False),
+    ("idle_bytes", "bytes/connection", 0, True),
+    ("used_bytes", "after a message", 0, True),
+    ("syscalls", "system calls/message", 2, True),
+    ("instructions", "user instructions/message", 0, True),
+]
+
+
+class Point:
+    """One kind of work of one size."""
+
+    def __init__(self, name):
+        sized = re.fullmatch(r"(echo|broadcast|client)-(\d+)x(\d+)x(\d+)(?:-(text|unicode))?", name)
+        counted = re.fullmatch(r"(handshakes|idle)-(\d+)", name)
+        if not sized and not counted:
+            raise Problem(f"there is no point {name}; a point is one of {', '.join(USUAL)} or like echo-64x16x64-text")
+        self.name = name
+        self.kind = (sized or counted)[1]
+        self.connections = int((sized or counted)[2])
+        self.in_flight = int(sized[3]) if sized else 1
+        self.size = int(sized[4]) if sized else 128
+        self.payload = (sized and sized[5]) or "binary"
+
+    @property
+    def mode(self):
+        return "broadcast" if self.kind == "broadcast" else "echo"
+
+    def arguments(self):
+        """For the load generator."""
+        return ["connections", self.connections, "in_flight", self.in_flight, "size", self.size, "kind", self.payload]
+
+    def few_messages(self):
+        """A number of messages that suffices to count something of each, in whole rounds of what is in flight."""
+        together = self.connections * self.in_flight
+        wanted = min(20000, max(4_000_000 // self.size, 16))
+        return together * max(2, wanted // together)
+
+
+def points_of(names):
+    out = []
+    for name in names:
+        out += sum(USUAL.values(), []) if name == "all" else USUAL.get(name, [name])
+    return [Point(name) for name in out]
+
+
+class Comparison:
+    def __init__(self, options, build):
+        self.options = options
+        self.build = build
+        self.ports = Ports(options.port)
+        self.external = {}
+        for text in options.external:
+            name, _, command = text.partition("=")
+            if not command or "{port}" not in command:
+                raise Problem(f"--external is NAME=COMMAND with {{port}} in the command, not {text}")
+            self.external[name] = shlex.split(command)
+        self.failures = []
+
+    def names(self, point):
+        """Who takes part in a point."""
+        if point.kind == "client":
+            asked = self.options.clients or list(self.build.commands["client"])
+        else:
+            asked = (self.options.servers or list(self.build.commands["server"])) + list(self.external)
+        without_mode = [n for n, c in self.external.items() if not any("{mode}" in part for part in c)]
+        return [n for n in asked if point.mode == "echo" or n not in without_mode]
+
+    def command(self, point, name):
+        if point.kind != "client" and name in self.external:
+            return self.external[name]
+        return self.build.command("client" if point.kind == "client" else "server", name)
+
+    def check(self, points):
+        """Finds what is missing before anything is measured."""
+        for point in points:
+            need_descriptors(point.connections)
+            for name in self.names(point):
+                self.command(point, name)
+            if point.kind == "client":
+                self.build.command("server", "floor")
+
+    def server(self, point, name, counting=None):
+        return Server(self.command(point, name), self.ports.take(), point.mode, self.build.environment, counting)
+
+    def run(self, command, core):
+        """Runs a program that prints one line of JSON."""
+        done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              preexec_fn=pinned(core), text=True)
+        line = done.stdout.strip().rpartition("\n")[2]
+        said = json.loads(line) if line.startswith("{") else {"error": f"it ended with {done.returncode}"}
+        if done.returncode != 0 or "error" in said:
+            raise Problem(said.get("error", f"it ended with {done.returncode}"))
+        return said
+
+    def load(self, point, server, *more):
+        return self.run([self.build.load, point.kind, server.port, *point.arguments(), *more], core=1)
+
+    def measure(self, point, name):
+        """One run; gives what it measured by column."""
+        if point.kind == "idle":
+            return self.measure_idle(point, name)
+        if point.kind == "client":
+            return self.measure_client(point, name)
+        with self.server(point, name) as server:
+            said = self.load(point, server, "seconds", self.options.seconds, "server", server.pid)
+        said["cpu_ns"] /= said["messages"]
+        return said
+
+    def measure_idle(self, point, name):
+        with self.server(point, name) as server:
+            before = server.private_bytes()
+            command = [self.build.load, "idle", server.port, *point.arguments()]
+            load = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                    stderr=subprocess.DEVNULL, preexec_fn=pinned(1))
+            grown = []
+            for order in (None, "message\n"):
+                if order:
+                    load.stdin.write(order)
+                    load.stdin.flush()
+                said = json.loads(load.stdout.readline() or '{"error": "it ended"}')
+                if "error" in said:
+                    raise Problem(said["error"])
+                grown.append((server.private_bytes() - before) / point.connections)
+            load.stdin.close()
+            load.wait()
+        return {"idle_bytes": grown[0], "used_bytes": grown[1]}
+
+    def client_run(self, point, name, messages, counting=None):
+        with Server(self.build.command("server", "floor"), self.ports.take(), core=1) as server:
+            command = [*self.command(point, name), server.port, point.connections, point.in_flight, point.size, messages]
+            return self.run(counting.around([str(c) for c in command]) if counting else command, core=0)
+
+    def measure_client(self, point, name):
+        first = self.client_run(point, name, 10 * point.few_messages())
+        said = self.client_run(point, name, max(100, int(first["rate"] * self.options.seconds)))
+        said["cpu_ns"] /= said["messages"]
+        return said
+
+    def count(self, what, point, name):
+        """System calls or instructions a message: the difference of a long and a short run, so that starting, opening
+        and closing fall out."""
+        counted = []
+        few = point.few_messages() * (point.connections if point.kind == "broadcast" else 1)
+        if point.kind == "broadcast":
+            few = point.connections * point.in_flight * 8
+        for messages in (few, 3 * few):
+            counting = Counting(what)
+            if point.kind == "client":
+                # A client counts its own warm-up as well.
+                self.client_run(point, name, messages, counting)
+            else:
+                with self.server(point, name, counting) as server:
+                    self.load(point, server, "messages", messages, "patience", 120)
+            counted.append(counting.result())
+        return {what: (counted[1] - counted[0]) / (2 * few)}
+
+    def attempt(self, point, name, how):
+        try:
+            return how()
+        except Problem as problem:
+            self.failures.append(f"{point.name}: {name}: {problem}")
+            print(f"  {name}: failed: {problem}", file=sys.stderr)
+            return None
+
+    def samples(self, point):
+        """All runs of a point: by name a list."""
+        found = {name: [] for name in self.names(point)}
+        for turn in range(1 if point.kind == "idle" else self.options.rounds):
+            for name, runs in found.items():
+                said = self.attempt(point, name, lambda name=name: self.measure(point, name))
+                if said:
+                    runs.append(said)
+            print(f"  {point.name}: round {turn + 1}", file=sys.stderr)
+        for what in ("syscalls", "instructions"):
+            if not getattr(self.options, what) or point.kind == "idle":
+                continue
+            for name, runs in found.items():
+                said = self.attempt(point, name, lambda name=name: self.count(what, point, name))
+                if said:
+                    runs.append(said)
+            print(f"  {point.name}: {what}", file=sys.stderr)
+        return found
+
+
+def medians(runs):
+    return {key: statistics.median(values) for key, *_ in COLUMNS if (values := [r[key] for r in runs if key in r])}
+
+
+def spread(runs):
+    """How far the runs lie apart in CPU time, in percent."""
+    values = [r["cpu_ns"] for r in runs if "cpu_ns" in r]
+    return (max(values) - min(values)) / statistics.median(values) * 100 if len(values) > 1 else None
+
+
+def table(point, found, baseline):
+    """The medians of a point as a markdown table."""
+    rows = {name: medians(runs) for name, runs in found.items()}
+    columns = [c for c in COLUMNS if any(c[0] in row for row in rows.values())]
+    base = rows.get(baseline, {})
+    lines = [f"### {point.name}", ""]
+    heads = [""]
+    for key, head, _, compared in columns:
+        heads += [head, "x"] if compared and base.get(key) else [head]
+    spreads = {name: spread(runs) for name, runs in found.items()}
+    if any(s is not None for s in spreads.values()):
+        heads.append("CPU spread")
+    lines += ["| " + " | ".join(heads) + " |", "|---" + "|--:" * (len(heads) - 1) + "|"]
+    for name, row in rows.items():
+        cells = [name]
+        for key, _, digits, compared in columns:
+            value = row.get(key)
+            cells.append("failed" if value is None else f"{value:,.{digits}f}")
+            if compared and base.get(key):
+                cells.append("" if value is None else f"{value / base[key]:.2f}")
+        if "CPU spread" in heads:
+            cells.append("" if spreads[name] is None else f"{spreads[name]:.0f} %")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def listed(text):
+    return [part for part in text.split(",") if part]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=Path("build/bench"), help="build tree (build/bench)")
+    parser.add_argument("--servers", type=listed, default=[], help="servers, by commas (all that are built)")
+    parser.add_argument("--clients", type=listed, default=[], help="clients, by commas (all that are built)")
+    parser.add_argument("--external", action="append", default=[], metavar="NAME=COMMAND", help="another server")
+    parser.add_argument("--points", type=listed, default=["all"], help="points, by commas (all)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each point and server (5)")
+    parser.add_argument("--seconds", type=float, default=2, help="length of a run (2)")
+    parser.add_argument("--baseline", default="duplex", help="whom the ratios compare to (duplex)")
+    parser.add_argument("--syscalls", action="store_true", help="count system calls, with perf or strace")
+    parser.add_argument("--instructions", action="store_true", help="count user instructions, with perf or callgrind")
+    parser.add_argument("--port", type=int, default=0, help="port of the servers (any free one)")
+    parser.add_argument("--json", type=Path, help="write all runs to a file")
+    options = parser.parse_args()
+    try:
+        comparison = Comparison(options, Build(options.build))
+        points = points_of(options.points)
+        comparison.check(points)
+        for name, why in comparison.build.left_out.items():
+            print(f"  left out: {name}: {why}", file=sys.stderr)
+        results = {}
+        for point in points:
+            results[point.name] = comparison.samples(point)
+    except Problem as problem:
+        sys.exit(f"compare.py: {problem}")
+    print("\n".join(table(point, results[point.name], options.baseline) for point in points))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+    if comparison.failures:
+        sys.exit("failed:\n  " + "\n  ".join(comparison.failures))
+
+
+if __name__ == "__main__":
+    main()

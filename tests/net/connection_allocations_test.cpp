@@ -1,0 +1,223 @@
+#include <duplex/net/connection.hpp>
+
+#include "support/connected.hpp"
+#include "support/heap_bytes.hpp"
+
+#include <asio/ip/tcp.hpp>
+#include <asio/write.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// The C library's own functions are replaced to count every allocation, whoever makes it.
+#if defined(__GLIBC__) && !defined(DUPLEX_TESTING_SANITIZED)
+#define DUPLEX_TESTING_COUNTS_ALLOCATIONS 1
+
+namespace {
+
+struct allocation_counts {
+    bool on = false;
+    long made = 0;
+    long live = 0;
+};
+thread_local allocation_counts counts;
+
+void count_made() noexcept {
+    if (!counts.on) return;
+    ++counts.made;
+    ++counts.live;
+}
+void count_freed(const void* memory) noexcept {
+    if (counts.on && memory != nullptr) --counts.live;
+}
+
+} // namespace
+
+extern "C" {
+void* __libc_malloc(std::size_t) noexcept;
+void* __libc_calloc(std::size_t, std::size_t) noexcept;
+void* __libc_realloc(void*, std::size_t) noexcept;
+void __libc_free(void*) noexcept;
+
+void* malloc(std::size_t size) noexcept {
+    count_made();
+    return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) noexcept {
+    count_made();
+    return __libc_calloc(count, size);
+}
+void* realloc(void* memory, std::size_t size) noexcept {
+    count_freed(memory);
+    count_made();
+    return __libc_realloc(memory, size);
+}
+void free(void* memory) noexcept {
+    count_freed(memory);
+    __libc_free(memory);
+}
+}
+
+using namespace duplex;
+using namespace duplex::testing;
+
+namespace {
+
+using socket_type = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
+using socket_connection = connection<socket_type>;
+
+/// Counts what this thread allocates while `what` runs.
+template <class F>
+allocation_counts counted(F what) {
+    counts = {.on = true};
+    what();
+    counts.on = false;
+    return counts;
+}
+
+/// A server connection over TCP, and its peer.
+struct tcp_fixture {
+    explicit tcp_fixture() {
+        asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+        peer.connect(acceptor.local_endpoint());
+        socket_type near{io};
+        acceptor.accept(near);
+        it.emplace(std::move(near));
+        ending<> opened;
+        it->async_accept(opened.handler());
+        asio::write(peer, asio::buffer(plain_request));
+        while (opened.calls == 0)
+            io.run_one();
+        REQUIRE(opened.well());
+        it->forget_opening();
+        std::array<char, 1000> answer{};
+        REQUIRE(peer.read_some(asio::buffer(answer)) > 100);
+    }
+
+    asio::io_context io;
+    socket_type peer{io};
+    std::optional<socket_connection> it;
+};
+
+/// What echoing `bytes` again and again allocates once everything is warm.
+template <class Start>
+allocation_counts echo(std::string_view bytes, std::size_t answer_size, Start start) {
+    tcp_fixture one;
+    start(*one.it);
+    std::string answer(answer_size, '\0');
+    const auto round = [&] {
+        asio::write(one.peer, asio::buffer(bytes));
+        std::size_t received = 0;
+        one.peer.non_blocking(true);
+        while (received < answer.size()) {
+            one.io.poll();
+            std::error_code error;
+            received += one.peer.read_some(asio::buffer(answer.data() + received, answer.size() - received), error);
+        }
+        one.peer.non_blocking(false);
+    };
+    for (int i = 0; i < 20; ++i)
+        round();
+    return counted([&] {
+        for (int i = 0; i < 100; ++i)
+            round();
+    });
+}
+
+octets frames(std::size_t count, std::size_t size) {
+    octets all;
+    for (std::size_t i = 0; i < count; ++i)
+        all += frame_bytes(role::client, opcode::binary, std::string(size, 'x'));
+    return all;
+}
+
+struct batch_loop {
+    socket_connection* it;
+
+    void operator()(std::error_code error, socket_connection::batch_type batch) const {
+        if (error) return;
+        for (const auto& each : batch)
+            it->send(each);
+        it->async_read_batch(batch_loop{it});
+    }
+};
+
+} // namespace
+
+TEST_CASE("the counter counts") {
+    const auto seen = counted([] {
+        std::string{}.reserve(100);
+        std::free(std::realloc(std::malloc(10), 1000));
+    });
+    CHECK(seen.made == 3);
+    CHECK(seen.live == 0);
+}
+
+TEST_CASE("an echo allocates nothing once everything is warm") {
+    const auto count = GENERATE(values<std::size_t>({1, 64}));
+    const auto size = GENERATE(values<std::size_t>({0, 32, 200}));
+    CAPTURE(count, size);
+    const auto header = size < 126 ? 2U : 4U;
+    SECTION("in a run") {
+        ending<> run;
+        const auto seen = echo(frames(count, size), count * (size + header), [&](socket_connection& it) {
+            it.async_run([&it](const message& m) { it.send(m); }, run.handler());
+        });
+        CHECK(seen.made == 0);
+        CHECK(seen.live == 0);
+    }
+    SECTION("in a run that answers by handle") {
+        ending<> run;
+        const auto seen = echo(frames(count, size), count * (size + header), [&](socket_connection& it) {
+            it.async_run([peer = it.handle()](const message& m) { peer.send(m.op(), m.bytes()); }, run.handler());
+        });
+        CHECK(seen.made == 0);
+    }
+    SECTION("in a loop of batches") {
+        const auto seen = echo(frames(count, size), count * (size + header),
+                               [&](socket_connection& it) { it.async_read_batch(batch_loop{&it}); });
+        CHECK(seen.made == 0);
+        CHECK(seen.live == 0);
+    }
+}
+
+TEST_CASE("a prepared message is sent without an allocation") {
+    const auto prepared = prepared_message::text(std::string(300, 'x'));
+    ending<> run;
+    const auto seen = echo(frames(1, 1), 304, [&](socket_connection& it) {
+        it.async_run([&](const message&) { it.send(prepared); }, run.handler());
+    });
+    CHECK(seen.made == 0);
+}
+
+TEST_CASE("an idle socket connection holds its state, its run and nothing more") {
+    tcp_fixture one;
+    ending<> run;
+    one.it->async_run([&](const message& m) { one.it->send(m); }, run.handler());
+    asio::write(one.peer, asio::buffer(frames(3, 1000)));
+    std::array<char, 3012> answer{};
+    one.peer.non_blocking(true);
+    for (std::size_t got = 0; got < answer.size();) {
+        one.io.poll();
+        std::error_code error;
+        got += one.peer.read_some(asio::buffer(answer), error);
+    }
+    one.io.poll();
+    // What its end gives back is what it held; Asio keeps what is its own.
+    const auto end = counted([&] {
+        one.it->abort();
+        one.io.poll();
+        one.it.reset();
+    });
+    CHECK(run.calls == 1);
+    CHECK(end.live < 0);
+    CHECK(end.live >= -2);
+}
+#endif

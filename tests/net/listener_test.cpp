@@ -1,0 +1,304 @@
+#include <duplex/net/listener.hpp>
+
+#include "support/loopback.hpp"
+
+#include <duplex/test/manual_time.hpp>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/resource.h>
+#endif
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace duplex;
+using namespace duplex::testing;
+
+/// A listener that keeps what it accepts.
+struct accepting {
+    explicit accepting(asio::io_context& with)
+        : io{with}
+        , it{with.get_executor()} {}
+
+    [[nodiscard]] std::error_code open(const listen_options& options = {}) { return it.open(options); }
+    void start() {
+        it.start([this](tcp::socket&& socket) { sockets.push_back(std::move(socket)); },
+                 [this](std::error_code error) { errors.push_back(error); });
+    }
+    [[nodiscard]] std::uint16_t port() const { return it.local_endpoint().port(); }
+    /// Connects; the kernel does that without the listener.
+    [[nodiscard]] tcp::socket connect(const asio::ip::address& to = asio::ip::address_v4::loopback()) const {
+        tcp::socket socket{io};
+        socket.connect({to, port()});
+        return socket;
+    }
+
+    asio::io_context& io;
+    listener<> it;
+    std::vector<tcp::socket> sockets;
+    std::vector<std::error_code> errors;
+};
+
+TEST_CASE("accepts all connections that are waiting") {
+    asio::io_context io;
+    accepting here{io};
+    REQUIRE_FALSE(here.open({.host = "127.0.0.1"}));
+    CHECK(here.port() != 0);
+    CHECK(here.it.local_endpoint().address() == asio::ip::address_v4::loopback());
+    std::vector<tcp::socket> clients;
+    // More than it takes in one turn.
+    for (int i = 0; i < 150; ++i)
+        clients.push_back(here.connect());
+    here.start();
+    CHECK(here.sockets.empty());
+    int turns = 0;
+    while (here.sockets.size() < clients.size()) {
+        REQUIRE(io.run_one() == 1);
+        ++turns;
+    }
+    CHECK(turns == 3);
+    // Each end has its counterpart.
+    std::vector<std::uint16_t> theirs;
+    for (const auto& socket : here.sockets)
+        theirs.push_back(socket.remote_endpoint().port());
+    for (const auto& client : clients)
+        CHECK(std::count(theirs.begin(), theirs.end(), client.local_endpoint().port()) == 1);
+    CHECK(here.errors.empty());
+    here.it.close();
+    run_out(io);
+}
+
+TEST_CASE("listens on IPv4 and IPv6 where no host is named") {
+    asio::io_context io;
+    accepting here{io};
+    REQUIRE_FALSE(here.open());
+    here.start();
+    const auto four = here.connect();
+    std::error_code without_ipv6;
+    tcp::socket six{io};
+    six.connect({asio::ip::address_v6::loopback(), here.port()}, without_ipv6);
+    const std::size_t expected = without_ipv6 ? 1 : 2;
+    run_until(io, [&] { return here.sockets.size() == expected; });
+    if (!without_ipv6) CHECK(here.it.local_endpoint().address().is_v6());
+    here.it.close();
+    run_out(io);
+}
+
+TEST_CASE("listens only where it is told to") {
+    asio::io_context io;
+    accepting here{io};
+    SECTION("on one IPv4 address") {
+        REQUIRE_FALSE(here.open({.host = "127.0.0.1"}));
+        CHECK(here.it.local_endpoint().address().is_v4());
+        tcp::socket other{io};
+        std::error_code error;
+        other.connect({asio::ip::make_address("127.0.0.2"), here.port()}, error);
+        CHECK(error == asio::error::connection_refused);
+    }
+    SECTION("on one IPv6 address") {
+        const auto error = here.open({.host = "::1"});
+        // Where the machine has it.
+        if (!error) CHECK(here.it.local_endpoint().address() == asio::ip::address_v6::loopback());
+    }
+    SECTION("not on a name") {
+        CHECK(here.open({.host = "localhost"}) == asio::error::invalid_argument);
+        CHECK(here.open({.host = "127.0.0.1.5"}) == asio::error::invalid_argument);
+        CHECK(here.open({.host = "256.0.0.1"}) == asio::error::invalid_argument);
+        CHECK_FALSE(here.open({.host = "127.0.0.1"}));
+    }
+    SECTION("not where it may not") {
+        // Of the network for documentation: no machine's own.
+        CHECK(here.open({.host = "192.0.2.1"}) == std::error_code{asio::error::basic_errors(EADDRNOTAVAIL)});
+        CHECK_FALSE(here.open({.host = "127.0.0.1"}));
+    }
+}
+
+TEST_CASE("shares a port only where both say so") {
+    asio::io_context io;
+    accepting first{io};
+    accepting second{io};
+    const bool shared = GENERATE(true, false);
+    REQUIRE_FALSE(first.open({.host = "127.0.0.1", .reuse_port = shared}));
+    const auto error = second.open({.host = "127.0.0.1", .port = first.port(), .reuse_port = true});
+    if (shared) {
+        REQUIRE_FALSE(error);
+        CHECK(first.port() == second.port());
+        first.start();
+        second.start();
+        std::vector<tcp::socket> clients;
+        for (int i = 0; i < 64; ++i)
+            clients.push_back(first.connect());
+        run_until(io, [&] { return first.sockets.size() + second.sockets.size() == clients.size(); });
+        // The kernel spreads them by a hash: that all go to one of the two has a chance of 2 in 2^64.
+        CHECK_FALSE(first.sockets.empty());
+        CHECK_FALSE(second.sockets.empty());
+    } else {
+        CHECK(error == asio::error::address_in_use);
+    }
+}
+
+TEST_CASE("may be closed in its callback") {
+    asio::io_context io;
+    auto it = std::make_unique<listener<>>(io.get_executor());
+    REQUIRE_FALSE(it->open({.host = "127.0.0.1"}));
+    const auto to = it->local_endpoint();
+    int accepted = 0;
+    const auto held = std::make_shared<int>(1);
+    const bool destroyed = GENERATE(false, true);
+    it->start(
+        [&, held](tcp::socket&&) {
+            ++accepted;
+            if (destroyed)
+                it.reset();
+            else
+                it->close();
+            // The callback is still whole.
+            CHECK(*held == 1);
+        },
+        [](std::error_code) {});
+    std::vector<tcp::socket> clients;
+    for (int i = 0; i < 3; ++i) {
+        clients.emplace_back(io);
+        clients.back().connect(to);
+    }
+    run_out(io);
+    CHECK(accepted == 1);
+    CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("may be moved, also at work") {
+    asio::io_context io;
+    listener<> it{io.get_executor()};
+    REQUIRE_FALSE(it.open({.host = "127.0.0.1"}));
+    int accepted = 0;
+    it.start([&](tcp::socket&&) { ++accepted; }, [](std::error_code) {});
+    listener<> moved{std::move(it)};
+    listener<> other{io.get_executor()};
+    REQUIRE_FALSE(other.open({.host = "127.0.0.1"}));
+    int others = 0;
+    other.start([&](tcp::socket&&) { ++others; }, [](std::error_code) {});
+    const auto closed = other.local_endpoint();
+    other = std::move(moved);
+    tcp::socket client{io};
+    client.connect(other.local_endpoint());
+    run_until(io, [&] { return accepted == 1; });
+    tcp::socket refused{io};
+    std::error_code error;
+    refused.connect(closed, error);
+    CHECK(error == asio::error::connection_refused);
+    CHECK(others == 0);
+    other.close();
+    run_out(io);
+}
+
+TEST_CASE("without a start, and after its end, does nothing") {
+    asio::io_context io;
+    SECTION("closed before the start") {
+        accepting here{io};
+        REQUIRE_FALSE(here.open({.host = "127.0.0.1"}));
+        here.it.close();
+        here.it.close();
+        here.start();
+        run_out(io);
+        CHECK(here.errors.empty());
+    }
+    SECTION("started without open: says so") {
+        accepting here{io};
+        here.start();
+        run_out(io);
+        REQUIRE(here.errors.size() == 1);
+        CHECK(here.errors.front() == asio::error::bad_descriptor);
+    }
+    SECTION("opened only") {
+        accepting here{io};
+        REQUIRE_FALSE(here.open());
+        run_out(io);
+    }
+}
+
+TEST_CASE("goes with its context") {
+    auto io = std::make_unique<asio::io_context>();
+    const auto held = std::make_shared<int>(1);
+    {
+        listener<> it{io->get_executor()};
+        REQUIRE_FALSE(it.open({.host = "127.0.0.1"}));
+        it.start([held](tcp::socket&&) {}, [held](std::error_code) {});
+        tcp::socket client{*io};
+        client.connect(it.local_endpoint());
+        if (GENERATE(false, true)) io->poll();
+    }
+    io.reset();
+    CHECK(held.use_count() == 1);
+}
+
+#if defined(__linux__)
+TEST_CASE("goes on once descriptors are free again") {
+    asio::io_context io;
+    test::manual_time time{io};
+    accepting here{io};
+    REQUIRE_FALSE(here.open({.host = "127.0.0.1"}));
+    here.start();
+    auto client = here.connect();
+    auto second = here.connect();
+
+    // All that may still be opened is opened.
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct restore {
+        rlimit to;
+        ~restore() { ::setrlimit(RLIMIT_NOFILE, &to); }
+    } restoring{before};
+    rlimit low = before;
+    low.rlim_cur = static_cast<rlim_t>(second.native_handle()) + 1;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+    std::vector<tcp::socket> fillers;
+    for (std::error_code error; !error;) {
+        tcp::socket filler{io};
+        filler.open(tcp::v4(), error);
+        if (!error) fillers.push_back(std::move(filler));
+    }
+
+    io.poll();
+    CHECK(here.sockets.empty());
+    REQUIRE(here.errors.size() == 1);
+    CHECK(here.errors.front() == asio::error::no_descriptors);
+    // It waits instead of trying again and again.
+    io.poll();
+    CHECK(here.errors.size() == 1);
+    time.advance(duplex::timer_wheel::resolution * 2);
+    io.poll();
+    CHECK(here.errors.size() == 2);
+
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    time.advance(duplex::timer_wheel::resolution * 2);
+    run_until(io, [&] { return here.sockets.size() == 2; });
+    CHECK(here.errors.size() == 2);
+
+    // Closed while it waits.
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+    {
+        // A client of its own needs a descriptor, and the listener must not have one.
+        second.close();
+        for (auto& socket : here.sockets)
+            socket.close();
+        ::setrlimit(RLIMIT_NOFILE, &before);
+        second = here.connect();
+        low.rlim_cur = 3;
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+    }
+    run_until(io, [&] { return here.errors.size() == 3; });
+    here.it.close();
+    time.advance(duplex::timer_wheel::resolution * 2);
+    io.poll();
+    CHECK(here.errors.size() == 3);
+}
+#endif
+
+} // namespace
