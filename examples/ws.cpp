@@ -20,7 +20,9 @@
 #include <system_error>
 #include <utility>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 namespace {
 
@@ -292,6 +294,8 @@ private:
 
 int main(int argc, char** argv) {
     auto chosen = read_settings(argc, argv);
+    // Where there is no standard input, its number would go to the next descriptor that is opened.
+    if (::fcntl(STDIN_FILENO, F_GETFD) == -1) (void)::open("/dev/null", O_RDONLY);
     asio::io_context io{1};
     client the_client{io, std::move(chosen)};
     io.run();

@@ -77,6 +77,10 @@ class Point:
     def few_messages(self):
         """A number of messages that suffices to count something of each, in whole rounds of what is in flight."""
         together = self.connections * self.in_flight
+        if self.kind == "handshakes":
+            return 2000
+        if self.kind == "broadcast":  # deliveries
+            return 8 * together
         wanted = min(20000, max(4_000_000 // self.size, 16))
         return together * max(2, wanted // together)
 
@@ -185,13 +189,10 @@ class Comparison:
         """System calls or instructions a message: the difference of a long and a short run, so that starting, opening
         and closing fall out."""
         counted = []
-        few = point.few_messages() * (point.connections if point.kind == "broadcast" else 1)
-        if point.kind == "broadcast":
-            few = point.connections * point.in_flight * 8
+        few = point.few_messages()
         for messages in (few, 3 * few):
             counting = Counting(what)
             if point.kind == "client":
-                # A client counts its own warm-up as well.
                 self.client_run(point, name, messages, counting)
             else:
                 with self.server(point, name, counting) as server:
@@ -274,7 +275,7 @@ def main():
     parser.add_argument("--clients", type=listed, default=[], help="clients, by commas (all that are built)")
     parser.add_argument("--external", action="append", default=[], metavar="NAME=COMMAND", help="another server")
     parser.add_argument("--points", type=listed, default=["all"], help="points, by commas (all)")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each point and server (5)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each point and server (5); 0: only counts")
     parser.add_argument("--seconds", type=float, default=2, help="length of a run (2)")
     parser.add_argument("--baseline", default="duplex", help="whom the ratios compare to (duplex)")
     parser.add_argument("--syscalls", action="store_true", help="count system calls, with perf or strace")

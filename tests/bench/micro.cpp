@@ -102,7 +102,8 @@ std::string sample(std::int64_t kind, std::size_t size) {
     }
 }
 
-/// A plain decoder: a table gives the length that a first byte announces, and the least and greatest second byte.
+/// A plain decoder: a table gives the length that a first byte announces, and the least and greatest second
+/// byte.
 bool plain_is_valid_utf8(std::string_view text) {
     struct lead {
         std::uint8_t length;
@@ -209,8 +210,8 @@ void session_echo(benchmark::State& state, duplex::opcode op) {
     const auto payload = std::as_bytes(std::span{text.data(), static_cast<std::size_t>(state.range(0))});
     duplex::byte_buffer arriving;
     for (std::size_t i = 0; i < frames; ++i)
-        if (!duplex::encode_frame(
-                arriving, {.op = op, .masked = true, .key = key, .length = payload.size()}, payload))
+        if (!duplex::encode_frame(arriving, {.op = op, .masked = true, .key = key, .length = payload.size()},
+                                  payload))
             return state.SkipWithError("out of memory");
 
     const auto wire = arriving.bytes();
@@ -238,9 +239,8 @@ void session_echo(benchmark::State& state, duplex::opcode op) {
     if (messages != frames * static_cast<std::size_t>(state.iterations()))
         state.SkipWithError("messages were lost");
     state.SetItemsProcessed(static_cast<std::int64_t>(messages));
-    state.counters["ns_a_message"] =
-        benchmark::Counter(static_cast<double>(messages) / 1e9,
-                           benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+    state.counters["ns_a_message"] = benchmark::Counter(
+        static_cast<double>(messages) / 1e9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 void session_echo_binary(benchmark::State& state) { session_echo(state, duplex::opcode::binary); }
 void session_echo_text(benchmark::State& state) { session_echo(state, duplex::opcode::text); }

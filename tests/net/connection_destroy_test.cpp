@@ -302,7 +302,7 @@ namespace {
 
 asio::awaitable<void> converse(memory_connection it, bool server, std::shared_ptr<int>, int* last) {
     // g++ 12 wants what a coroutine passes on in variables.
-    const auto token = asio::use_awaitable;
+    auto token = asio::use_awaitable;
     if (server)
         co_await it.async_accept(token);
     else

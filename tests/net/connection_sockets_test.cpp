@@ -28,15 +28,16 @@ using local_socket = asio::basic_stream_socket<asio::local::stream_protocol, exe
 /// Two connected sockets of a kind.
 template <class Socket>
 std::pair<Socket, Socket> socket_pair(asio::io_context& io) {
-    std::pair<Socket, Socket> made{Socket{io}, Socket{io}};
+    Socket first{io};
+    Socket second{io};
     if constexpr (std::is_same_v<typename Socket::protocol_type, asio::ip::tcp>) {
         asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
-        made.second.connect(acceptor.local_endpoint());
-        acceptor.accept(made.first);
+        second.connect(acceptor.local_endpoint());
+        acceptor.accept(first);
     } else {
-        asio::local::connect_pair(made.first, made.second);
+        asio::local::connect_pair(first, second);
     }
-    return made;
+    return {std::move(first), std::move(second)};
 }
 
 /// Runs the context until `done` says so. A test that hangs is ended by its runner.

@@ -161,7 +161,7 @@ struct allocating : counting {
     usage* used;
 };
 
-constexpr auto expected(op which) { return which == op::reject ? make_error_code(errc::request_rejected) : std::error_code{}; }
+std::error_code expected(op which) { return which == op::reject ? make_error_code(errc::request_rejected) : std::error_code{}; }
 
 } // namespace
 
@@ -298,7 +298,7 @@ TEST_CASE("every operation can be awaited") {
         bool threw = false;
         bool done = false;
         const auto wait = [&]() -> asio::awaitable<void> {
-            const auto token = asio::use_awaitable;
+            auto token = asio::use_awaitable;
             co_await start<Which>(s.on, token);
             done = true;
         };
@@ -317,7 +317,7 @@ TEST_CASE("every operation can be awaited with its error apart") {
         std::error_code redirected = std::make_error_code(std::errc::operation_in_progress);
         std::error_code first = redirected;
         const auto wait = [&]() -> asio::awaitable<void> {
-            const auto token = asio::redirect_error(asio::use_awaitable, redirected);
+            auto token = asio::redirect_error(asio::use_awaitable, redirected);
             co_await start<Which>(s.on, token);
         };
         asio::co_spawn(s.on.io, wait(), asio::detached);
@@ -327,7 +327,7 @@ TEST_CASE("every operation can be awaited with its error apart") {
 
         stage again{Which};
         const auto wait_for_all = [&]() -> asio::awaitable<void> {
-            const auto token = as_tuple(asio::use_awaitable);
+            auto token = as_tuple(asio::use_awaitable);
             auto all = co_await start<Which>(again.on, token);
             first = std::get<0>(all);
         };

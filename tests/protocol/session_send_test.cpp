@@ -54,7 +54,7 @@ TEST_CASE("sends each length form in its shortest, masked by a client alone") {
 
 TEST_CASE("every way to send gives the same frame") {
     const auto self = GENERATE(values({role::client, role::server}));
-    const auto size = GENERATE(values<std::size_t>({0, 10, 16 * 1024, 70'000}));
+    const auto size = GENERATE(values<std::size_t>({0, 10, 16 * 1024 + 1}));
     const auto op = GENERATE(values({opcode::text, opcode::binary}));
     const octets payload(size, 'p');
     const auto prepared =

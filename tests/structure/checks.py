@@ -14,7 +14,9 @@ LAYERS = {
     "handshake": ({"handshake", "core", "http", "deflate/params.hpp"}, {"std"}),
     "net": ({"net", "core", "http", "deflate", "protocol", "handshake"}, {"std", "asio", "openssl", "system"}),
     "test": ({"test", "core", "net"}, {"std", "asio"}),
-    ".": ({".", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
+    # What the headers of the application floor are made of.
+    "detail": ({"detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
+    ".": ({".", "detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
 }
 
 # Randomness comes from the operating system, wherever it is needed.
@@ -23,7 +25,7 @@ FILES = {"core/random.hpp": {"system"}}
 # Headers that cost every user too much, and those which only the floors with callbacks may include.
 HEAVY = {"iostream", "regex"}
 CALLBACKS = {"functional"}
-WITH_CALLBACKS = {"net", "test", "."}
+WITH_CALLBACKS = {"net", "test", "detail", "."}
 
 TOP_LEVEL = {"include", "tests", "examples", "cmake", "CMakeLists.txt", "README.md", "LICENSE"}
 MOST_LINES = 500

@@ -1,6 +1,7 @@
 #pragma once
 
-// What all measured clients share: what they are to do, and the count of what they did. C++17, for all of them.
+// What all measured clients share: what they are to do, and the count of what they did. C++17, for all of
+// them.
 
 #include <chrono>
 #include <cstddef>
@@ -11,8 +12,8 @@
 #include <ctime>
 #include <string>
 
-/// A client opens connections, keeps messages in flight on each, and checks every echo. After so many messages it
-/// prints what one cost.
+/// A client opens connections, keeps messages in flight on each, and checks every echo. After so many
+/// messages it prints what one cost.
 class client_run {
 public:
     client_run(int count, char** arguments) {
@@ -64,7 +65,8 @@ private:
         const auto counted = messages_ - messages_ / 10;
         const auto cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_;
         const double seconds = static_cast<double>(nanoseconds(CLOCK_MONOTONIC) - begin_) / 1e9;
-        std::printf("{\"mode\":\"client\",\"messages\":%llu,\"seconds\":%.6f,\"rate\":%.1f,\"cpu_ns\":%llu,\"errors\":0}\n",
+        std::printf("{\"mode\":\"client\",\"messages\":%llu,\"seconds\":%.6f,\"rate\":%.1f,\"cpu_ns\":%llu,"
+                    "\"errors\":0}\n",
                     static_cast<unsigned long long>(counted), seconds, static_cast<double>(counted) / seconds,
                     static_cast<unsigned long long>(cpu));
         std::fflush(stdout);

@@ -1,4 +1,5 @@
-// duplex_client [websocket] PORT CONNECTIONS IN_FLIGHT SIZE MESSAGES: on connections, or on the browser-shaped class.
+// duplex_client [websocket] PORT CONNECTIONS IN_FLIGHT SIZE MESSAGES: on connections, or on the
+// browser-shaped class.
 
 #include "client_run.hpp"
 

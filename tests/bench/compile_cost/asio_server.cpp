@@ -15,9 +15,10 @@ struct peer : std::enable_shared_from_this<peer> {
         : socket{std::move(connected)} {}
 
     void read() {
-        socket.async_read_some(asio::buffer(bytes), [self = shared_from_this()](std::error_code error, std::size_t size) {
-            if (!error) self->write(size);
-        });
+        socket.async_read_some(asio::buffer(bytes),
+                               [self = shared_from_this()](std::error_code error, std::size_t size) {
+                                   if (!error) self->write(size);
+                               });
     }
 
     void write(std::size_t size) {

@@ -1,5 +1,5 @@
-// Every connection subscribes by being open. The first one publishes as well, and keeps a number of publishes in
-// flight; a publish is over when it has come to every connection. What is counted is deliveries.
+// Every connection subscribes by being open. The first one publishes as well, and keeps a number of publishes
+// in flight; a publish is over when it has come to every connection. What is counted is deliveries.
 
 #include "clockwork.hpp"
 #include "lane.hpp"

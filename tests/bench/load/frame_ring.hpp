@@ -38,7 +38,9 @@ public:
     frame_ring(payload_kind kind, std::size_t size, std::size_t burst, std::size_t lookahead)
         // Enough to notice when the server answers in the wrong order, few enough to stay in the cache.
         : slots_{std::max(burst + 1, std::min<std::size_t>(64, (512 * 1024) / (size + 14)))}
-        , head_{size < 126 ? 2U : size <= 0xFFFF ? 4U : 10U}
+        , head_{size < 126       ? 2U
+                : size <= 0xFFFF ? 4U
+                                 : 10U}
         , out_frame_{head_ + 4 + size}
         , in_frame_{head_ + size} {
         out_.reserve((slots_ + burst) * out_frame_);
@@ -73,8 +75,9 @@ private:
         for (auto* to : {&out_, &in_}) {
             const unsigned mask_bit = to == &out_ ? 0x80 : 0;
             to->push_back(first);
-            to->push_back(
-                static_cast<unsigned char>(mask_bit | (head_ == 2 ? size : head_ == 4 ? 126U : 127U)));
+            to->push_back(static_cast<unsigned char>(mask_bit | (head_ == 2   ? size
+                                                                 : head_ == 4 ? 126U
+                                                                              : 127U)));
             for (std::size_t bytes = head_ - 2; bytes-- > 0;)
                 to->push_back(static_cast<unsigned char>(static_cast<std::uint64_t>(size) >> (8 * bytes)));
         }

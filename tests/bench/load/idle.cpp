@@ -1,6 +1,6 @@
-// Opens connections and leaves them alone, so that the server's memory can be looked at. Says `ready` and then does
-// what its standard input says: `message` sends one message on each connection and waits for the echoes; the end of
-// the input ends the run.
+// Opens connections and leaves them alone, so that the server's memory can be looked at. Says `ready` and
+// then does what its standard input says: `message` sends one message on each connection and waits for the
+// echoes; the end of the input ends the run.
 
 #include "lane.hpp"
 #include "options.hpp"

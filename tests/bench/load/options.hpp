@@ -15,9 +15,9 @@ struct options {
     std::size_t in_flight = 1;   ///< messages a connection; broadcast: publishes
     std::size_t size = 64;       ///< payload bytes
     payload_kind kind = payload_kind::binary;
-    std::uint64_t warm_up = 300'000'000;    ///< nanoseconds before counting begins; none where `messages` is set
-    std::uint64_t duration = 2'000'000'000; ///< nanoseconds
-    std::uint64_t messages = 0;             ///< where not 0, the run ends after so many instead
+    std::uint64_t warm_up = 300'000'000; ///< nanoseconds before counting begins; none where `messages` is set
+    std::uint64_t duration = 2'000'000'000;  ///< nanoseconds
+    std::uint64_t messages = 0;              ///< where not 0, the run ends after so many instead
     std::uint64_t patience = 10'000'000'000; ///< nanoseconds without progress that end a run
     pid_t server = 0;                        ///< the process whose CPU time is measured
 };

@@ -1,4 +1,5 @@
-// beast_server PORT [broadcast]: Boost.Beast with concrete executors, one read and one write at a time a connection.
+// beast_server PORT [broadcast]: Boost.Beast with concrete executors, one read and one write at a time a
+// connection.
 
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
@@ -68,8 +69,8 @@ private:
     }
 
     void publish() {
-        const auto message =
-            std::make_shared<const std::string>(static_cast<const char*>(buffer_.cdata().data()), buffer_.size());
+        const auto message = std::make_shared<const std::string>(
+            static_cast<const char*>(buffer_.cdata().data()), buffer_.size());
         for (peer* one : everyone) {
             one->stream_.text(stream_.got_text());
             one->send(message);

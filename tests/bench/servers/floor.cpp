@@ -1,5 +1,5 @@
-// The floor that the kernel sets: an echo server that does nothing but read, unmask and write. It checks no rule of
-// the protocol and is no server to learn from.
+// The floor that the kernel sets: an echo server that does nothing but read, unmask and write. It checks no
+// rule of the protocol and is no server to learn from.
 //
 //     floor PORT [broadcast]
 

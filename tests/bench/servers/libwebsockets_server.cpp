@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -65,7 +66,8 @@ int on_event(lws* which, lws_callback_reasons why, void* user, void* data, std::
             message& first = *waiting.front();
             const auto length = first.bytes.size() - LWS_PRE;
             auto* const payload = reinterpret_cast<unsigned char*>(first.bytes.data()) + LWS_PRE;
-            if (lws_write(which, payload, length, first.binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) < 0) return -1;
+            if (lws_write(which, payload, length, first.binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) < 0)
+                return -1;
             waiting.pop_front();
         }
         if (!waiting.empty()) lws_callback_on_writable(which);

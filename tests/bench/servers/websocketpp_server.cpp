@@ -19,7 +19,8 @@ using websocketpp::connection_hdl;
 server_type::message_ptr prepared(const server_type::message_ptr& from) {
     namespace frame = websocketpp::frame;
     const auto size = from->get_payload().size();
-    const auto made = std::make_shared<server_type::connection_type::message_type>(nullptr, from->get_opcode(), size);
+    const auto made =
+        std::make_shared<server_type::connection_type::message_type>(nullptr, from->get_opcode(), size);
     made->set_header(frame::prepare_header(frame::basic_header{from->get_opcode(), size, true, false},
                                            frame::extended_header{size}));
     made->set_payload(from->get_payload());

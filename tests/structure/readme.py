@@ -1,0 +1,103 @@
+"""Checks README.md: `readme.py ROOT` prints what is wrong and ends with 1, or prints nothing. `readme.py --notices
+DIRECTORY` shows in a copy of a small tree that each check notices.
+
+Each block of C++ must stand line by line in a program of examples/, which is compiled; the tables of limits and timeouts
+must say what core/limits.hpp says; and one line, no more, must run the tests."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+BLOCK = re.compile(r"^```cpp\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.DOTALL | re.MULTILINE)
+SIZE = re.compile(r"std::size_t (\w+) = (?:std::size_t\{(\d+)\} << (\d+)|(\d+));")
+DURATION = re.compile(r"duration (\w+)\{([\d']+)\};")
+UNITS = {"MiB": 1 << 20, "KiB": 1 << 10, "s": 1000, "": 1}
+
+
+def code(root):
+    """Every block of C++ is part of an example."""
+    readme = (root / "README.md").read_text()
+    programs = [path.read_text() for path in sorted((root / "examples").glob("*.cpp"))]
+    whole = 0
+    for match in BLOCK.finditer(readme):
+        line = readme.count("\n", 0, match.start()) + 1
+        if not any("\n" + match[1] in "\n" + program for program in programs):
+            yield f"README.md:{line}: this code stands in no program of examples/"
+        whole += match[1] in programs
+    if whole < 2:
+        yield "README.md: the server and the client are not there as whole programs"
+
+
+def defaults(root):
+    """The tables name every limit and timeout with its value."""
+    readme = (root / "README.md").read_text()
+    header = (root / "include" / "duplex" / "core" / "limits.hpp").read_text()
+    for struct, body in STRUCT.findall(header):
+        values = {name: int(plain) if plain else int(base) << int(shift)
+                  for name, base, shift, plain in SIZE.findall(body)}
+        values.update({name: int(value.replace("'", "")) for name, value in DURATION.findall(body)})
+        if not values:
+            yield f"core/limits.hpp: no values found in {struct}"
+        table = re.search(rf"^\| `{struct}` \|.*\n\|[-|]*\|\n((?:\|.*\n)*)", readme, re.MULTILINE)
+        shown = dict(re.findall(r"^\| `(\w+)` \| ([^|]*?) \|", table[1] if table else "", re.MULTILINE))
+        for name, value in values.items():
+            number, _, unit = shown.pop(name, "nothing").replace("off", "0").partition(" ")
+            if not number.isdigit() or int(number) * UNITS.get(unit, 0) != value:
+                yield f"README.md: {struct}::{name} is {value}, the table says something else"
+        for name in shown:
+            yield f"README.md: there is no {struct}::{name}"
+
+
+def test_line(root):
+    """The line that runs the tests can be found, and stands alone."""
+    lines = [line for line in (root / "README.md").read_text().splitlines() if "cmake -P cmake/test.cmake" in line]
+    if len(lines) != 1 or not lines[0].startswith("    sudo apt-get update && "):
+        yield "README.md: exactly one line must have 'cmake -P cmake/test.cmake', and start with apt-get update"
+
+
+def problems(root):
+    return [problem for check in (code, defaults, test_line) for problem in check(root)]
+
+
+def notices(directory):
+    root = Path(__file__).resolve().parents[2]
+    limits = "include/duplex/core/limits.hpp"
+    broken = [
+        (None, "", "", None),
+        ("README.md", "server.start();", "server.begin();", "stands in no program"),
+        ("README.md", "session.receive(received);\n", "\n", "stands in no program"),
+        ("examples/ten_line_client.cpp", "Hello", "Hallo", "stands in no program"),
+        ("README.md", "| `message_bytes` | 16 MiB |", "| `message_bytes` | 16 KiB |", "limits::message_bytes is 16777216"),
+        ("README.md", "| `idle` | off |", "| `idle` | 1 s |", "timeouts::idle is 0"),
+        ("README.md", "| `header_count` |", "| `header_counts` |", "http_limits::header_count is 100"),
+        (limits, "duration close{10'000};", "duration close{20'000};", "timeouts::close is 20000"),
+        ("README.md", "cmake -P cmake/test.cmake", "cmake -P cmake/tests.cmake", "exactly one line"),
+        ("README.md", "\n## Changes", "\n`cmake -P cmake/test.cmake`\n\n## Changes", "exactly one line"),
+    ]
+    failures = 0
+    for file, before, after, message in broken:
+        shutil.rmtree(directory, ignore_errors=True)
+        (directory / limits).parent.mkdir(parents=True)
+        shutil.copytree(root / "examples", directory / "examples")
+        for name in ("README.md", limits):
+            shutil.copy(root / name, directory / name)
+        if file:
+            text = (directory / file).read_text()
+            (directory / file).write_text(text.replace(before, after, 1))
+        command = [sys.executable, __file__, str(directory)]
+        result = subprocess.run(command, stdout=subprocess.PIPE, universal_newlines=True)
+        good = result.returncode == (1 if file else 0) and (message is None or message in result.stdout)
+        print("noticed" if good else "NOT AS EXPECTED", ":", message or "the tree as it is", result.stdout.splitlines())
+        failures += not good
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--notices":
+        sys.exit(notices(Path(sys.argv[2]).resolve()))
+    found = problems(Path(sys.argv[1]).resolve())
+    print("\n".join(found), end="\n" if found else "")
+    sys.exit(1 if found else 0)
