@@ -5,8 +5,16 @@
 #include <asio/detail/config.hpp>
 
 #if !defined(ASIO_HAS_CO_AWAIT)
-#error "This example needs coroutines: compile it as C++20, with g++ 10, clang 14 with libstdc++ 11, or newer"
-#endif
+
+#include <cstdio>
+
+int main() {
+    std::fputs("Asio has no coroutines for the compiler that built this: older ones know only g++'s\n",
+               stderr);
+    return 1;
+}
+
+#else
 
 #include <duplex/server.hpp>
 
@@ -96,3 +104,5 @@ int main(int argc, char** argv) {
     io.run();
     return 0;
 }
+
+#endif // ASIO_HAS_CO_AWAIT

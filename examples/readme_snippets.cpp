@@ -17,6 +17,10 @@ void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::b
 void choose(asio::io_context& io);
 void from_threads(duplex::server& server);
 void explain(std::error_code error);
+
+// Older versions of Asio have coroutines for g++ only.
+#if defined(ASIO_HAS_CO_AWAIT)
+
 asio::awaitable<void> talk(asio::io_context& io);
 asio::awaitable<void> serve(asio::local::stream_protocol::socket socket);
 
@@ -40,6 +44,8 @@ asio::awaitable<void> serve(asio::local::stream_protocol::socket socket) {
             connection.send(message);
     }
 }
+
+#endif // ASIO_HAS_CO_AWAIT
 
 void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::byte>)) {
     duplex::session session{duplex::role::server};

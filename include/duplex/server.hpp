@@ -128,7 +128,7 @@ public:
 
 private:
     std::error_code add_shard(asio::io_context& context, const listen_options& where) {
-        shards_.emplace_back(new detail::server_shard{core_, context});
+        shards_.emplace_back(new detail::server_shard{core_, context, context_});
         return shards_.back()->open(where);
     }
 

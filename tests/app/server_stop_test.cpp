@@ -179,6 +179,7 @@ TEST_CASE("may be stopped in each of its callbacks") {
     client.send(request_for(all.it->port()));
     client.send(frame_bytes(role::client, opcode::text, "x"));
     client.send(frame_bytes(role::client, opcode::close, close_payload(1000)));
+    client.shutdown_send();
     all.connect().send("nonsense\r\n\r\n");
     run_until(all.io, [&] { return bystander.received() == going_away; });
     bystander.send(frame_bytes(role::client, opcode::close, close_payload(1001)));
@@ -194,7 +195,7 @@ TEST_CASE("may be stopped in each of its callbacks") {
     CHECK(all.it->peer_count() == 0);
 }
 
-TEST_CASE("may be destroyed in each of its callbacks") {
+TEST_CASE("a server may be destroyed in each of its callbacks") {
     crowd all;
     all.open();
     int calls = 0;
@@ -254,6 +255,7 @@ TEST_CASE("may be destroyed in each of its callbacks") {
     second.send(request_for(port));
     second.send(frame_bytes(role::client, opcode::text, "x"));
     second.send(frame_bytes(role::client, opcode::close, close_payload(1000)));
+    second.shutdown_send();
     run_until(all.io, [&] { return !second.received().empty() || second.ended(); });
     if (calls == 0) all.connect().send("nonsense\r\n\r\n");
     run_until(all.io, [&] {

@@ -158,12 +158,21 @@ TEST_CASE("lets the application decide about a request") {
         CHECK(here.seen.empty());
         CHECK(here.errors == std::vector{make_error_code(errc::request_rejected)});
     }
-    SECTION("with an answer that is none: the client is left without") {
+    SECTION("with a status that refuses nothing: 500") {
         here.it.on_request = [](const server_handshake&) { return rejection{.status = 101}; };
         watched client{io, url_of(here.it), {}, options};
         run_until(io, [&] { return client.closed(); });
+        REQUIRE(client.response);
+        CHECK(client.response->status == 500);
+    }
+    SECTION("with a header that may not be sent: the client is left without an answer") {
+        here.it.on_request = [](const server_handshake&) {
+            return rejection{.headers = {{"X", "a\r\nEvil: b"}}};
+        };
+        watched client{io, url_of(here.it), {}, options};
+        run_until(io, [&] { return client.closed(); });
         CHECK(client.error == errc::connection_lost);
-        REQUIRE(here.errors.size() == 1);
+        CHECK(here.errors == std::vector{make_error_code(errc::header_value_invalid)});
     }
     here.it.stop();
     run_out(io);
@@ -179,6 +188,8 @@ TEST_CASE("an exception leaves the context's run and takes one connection with i
     };
     history expected{"open /", "close 1006"};
     std::string clients_end = "close 1011 clean";
+    bool of_message = false;
+    bool of_close = false;
     const auto opened = here.it.on_open;
     const auto closed = here.it.on_close;
     SECTION("from on_request") {
@@ -198,22 +209,22 @@ TEST_CASE("an exception leaves the context's run and takes one connection with i
     }
     SECTION("from on_message") {
         here.it.on_message = [&](server::peer&, const message&) { thrower(); };
+        of_message = true;
     }
     SECTION("from on_close") {
         here.it.on_close = [&](server::peer& peer, const close_result& result) {
             closed(peer, result);
             thrower();
         };
-        clients_end = "close 1005 clean";
-        expected[1] = "close 1005 clean";
+        of_close = true;
+        expected[1] = clients_end = "close 1005 clean";
     }
     here.it.start();
     watched client{io, url_of(here.it)};
     client.then_open = [&] {
-        client.socket->send("x");
-        if (clients_end == "close 1005 clean") client.socket->close();
+        if (of_message) client.socket->send("x");
+        if (of_close) client.socket->close();
     };
-    if (clients_end == "close 1005 clean") here.it.on_message = nullptr;
     CHECK_THROWS_AS(run_out(io), std::runtime_error);
     run_until(io, [&] { return client.closed() && here.it.peer_count() == 0; });
     CHECK(client.seen.back() == clients_end);
@@ -366,10 +377,8 @@ TEST_CASE("ends a connection whose message is too big") {
     echoing here{io, options};
     here.it.start();
     watched client{io, url_of(here.it)};
-    client.then_open = [&] {
-        client.socket->send(std::string(100, 'x'));
-        client.socket->send(std::string(101, 'y'));
-    };
+    client.then_open = [&] { client.socket->send(std::string(100, 'x')); };
+    client.then_message = [&](const message&) { client.socket->send(std::string(101, 'y')); };
     client.then_close = [&] { here.it.stop(); };
     run_out(io);
     CHECK(client.seen == history{"open", "message " + std::string(100, 'x'), "close 1009 clean"});

@@ -22,7 +22,7 @@ using namespace duplex;
 using namespace duplex::testing;
 using namespace std::chrono_literals;
 
-TEST_CASE("may be destroyed in each of its callbacks") {
+TEST_CASE("a websocket may be destroyed in each of its callbacks") {
     asio::io_context io;
     raw_server server{io};
     watched client{io, server.url()};

@@ -14,6 +14,9 @@ Any server can be put beside the others by --external: {port} stands for the por
 echo or broadcast. A server whose command has no {mode} is left out of the broadcasts. It must answer a message with one
 frame, and in a broadcast send each message to every connection, the sender included.
 
+The counts are of programs that are compiled before they run; name the others away with --servers. Where perf can't count
+them, instructions come from callgrind and system calls from strace, which both slow a server down.
+
 Points: echo, broadcast, client and a size as CONNECTIONSxIN_FLIGHTxBYTES, with -text or -unicode for text messages;
 handshakes-UNDER_WAY; idle-CONNECTIONS. A kind alone stands for all its usual points, `all` for every usual point.
 """
@@ -27,7 +30,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs import Build, Counting, Ports, Problem, Server, need_descriptors, pinned
+from programs import Build, Counting, Failure, Ports, Problem, Server, need_descriptors, pinned
 
 SIZES = ["1x1x64", "64x1x64", "64x16x64", "64x1x1024", "64x1x16384", "8x1x1048576", "1000x1x128"]
 USUAL = {
@@ -138,7 +141,7 @@ class Comparison:
         line = done.stdout.strip().rpartition("\n")[2]
         said = json.loads(line) if line.startswith("{") else {"error": f"it ended with {done.returncode}"}
         if done.returncode != 0 or "error" in said:
-            raise Problem(said.get("error", f"it ended with {done.returncode}"))
+            raise Failure(said.get("error", f"it ended with {done.returncode}"))
         return said
 
     def load(self, point, server, *more):
@@ -168,7 +171,8 @@ class Comparison:
                     load.stdin.flush()
                 said = json.loads(load.stdout.readline() or '{"error": "it ended"}')
                 if "error" in said:
-                    raise Problem(said["error"])
+                    load.wait()
+                    raise Failure(said["error"])
                 grown.append((server.private_bytes() - before) / point.connections)
             load.stdin.close()
             load.wait()
@@ -203,9 +207,9 @@ class Comparison:
     def attempt(self, point, name, how):
         try:
             return how()
-        except Problem as problem:
-            self.failures.append(f"{point.name}: {name}: {problem}")
-            print(f"  {name}: failed: {problem}", file=sys.stderr)
+        except Failure as failure:
+            self.failures.append(f"{point.name}: {name}: {failure}")
+            print(f"  {name}: failed: {failure}", file=sys.stderr)
             return None
 
     def samples(self, point):

@@ -17,7 +17,11 @@ START_SECONDS = 30
 
 
 class Problem(Exception):
-    """What keeps a run from being made; shown to the user as it is."""
+    """What keeps a run from being made: it ends the comparison and is shown to the user as it is."""
+
+
+class Failure(Exception):
+    """What a program did wrong in a run: a wrong echo, a lost connection, no progress."""
 
 
 class Build:

@@ -14,7 +14,8 @@
 #include <asio/use_awaitable.hpp>
 #endif
 
-#include <array>
+#include <sys/socket.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -57,12 +58,12 @@ public:
         acceptor_.open(tcp::v4());
         acceptor_.bind({asio::ip::address_v4::loopback(), 0});
         acceptor_.listen(0);
-        // The kernel takes one more than it was told; the others fill what comes before its queue.
+        // The kernel takes one or two more than it was told.
+        const auto to = acceptor_.local_endpoint();
         for (int i = 0; i < 4; ++i) {
             fillers_.emplace_back(io, tcp::v4());
-            fillers_.back().non_blocking(true);
-            std::error_code ignored;
-            fillers_.back().connect(acceptor_.local_endpoint(), ignored);
+            fillers_.back().native_non_blocking(true);
+            (void)::connect(fillers_.back().native_handle(), to.data(), static_cast<socklen_t>(to.size()));
         }
     }
     [[nodiscard]] std::string url() const {
@@ -94,12 +95,15 @@ TEST_CASE("connects with any token") {
     SECTION("a future, on an executor") {
         auto future = async_connect(io.get_executor(), server.url(), asio::use_future);
         server.open(io);
-        run_until(io, [&] { return future.wait_for(0s) == std::future_status::ready; });
+        // It may become ready on a thread of Asio's own.
+        while (future.wait_for(0s) != std::future_status::ready)
+            io.poll();
         CHECK(future.get().is_open());
     }
     SECTION("a future, refused") {
         auto future = async_connect(io, "ws://[", asio::use_future);
-        run_until(io, [&] { return future.wait_for(0s) == std::future_status::ready; });
+        while (future.wait_for(0s) != std::future_status::ready)
+            io.poll();
         CHECK_THROWS_AS(future.get(), std::system_error);
     }
 #if defined(ASIO_HAS_CO_AWAIT)
@@ -317,7 +321,7 @@ TEST_CASE("is cancelled at any stage") {
     CHECK(it.calls == 1);
 }
 
-TEST_CASE("goes with its context") {
+TEST_CASE("a connect operation goes with its context") {
     auto io = std::make_unique<asio::io_context>();
     auto server = std::make_unique<raw_server>(*io);
     auto port = std::make_unique<full_port>(*io);

@@ -44,6 +44,7 @@ extern "C" {
 void* __libc_malloc(std::size_t) noexcept;
 void* __libc_calloc(std::size_t, std::size_t) noexcept;
 void* __libc_realloc(void*, std::size_t) noexcept;
+void* __libc_memalign(std::size_t, std::size_t) noexcept;
 void __libc_free(void*) noexcept;
 
 void* malloc(std::size_t size) noexcept {
@@ -58,6 +59,10 @@ void* realloc(void* memory, std::size_t size) noexcept {
     count_freed(memory);
     count_made();
     return __libc_realloc(memory, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+    count_made();
+    return __libc_memalign(alignment, size);
 }
 void free(void* memory) noexcept {
     count_freed(memory);
@@ -155,8 +160,9 @@ TEST_CASE("the counter counts") {
     const auto seen = counted([] {
         std::string{}.reserve(100);
         std::free(std::realloc(std::malloc(10), 1000));
+        std::free(std::aligned_alloc(64, 64));
     });
-    CHECK(seen.made == 3);
+    CHECK(seen.made == 4);
     CHECK(seen.live == 0);
 }
 

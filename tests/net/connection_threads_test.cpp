@@ -36,6 +36,7 @@ public:
             each = std::thread{[this] { io.run(); }};
     }
     void join() {
+        work_.reset();
         for (auto& each : threads_)
             if (each.joinable()) each.join();
     }
@@ -43,6 +44,7 @@ public:
     asio::io_context io;
 
 private:
+    asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io);
     std::vector<std::thread> threads_;
 };
 
@@ -154,7 +156,6 @@ TEST_CASE("eight threads send at once and each one's order is kept") {
 
 TEST_CASE("a connection on a strand may run on several threads") {
     running_context shared{3};
-    auto work = asio::make_work_guard(shared.io);
     using strand = asio::strand<asio::io_context::executor_type>;
     const strand first{shared.io.get_executor()};
     const strand second{shared.io.get_executor()};
@@ -163,7 +164,6 @@ TEST_CASE("a connection on a strand may run on several threads") {
     std::optional<connection<test::basic_stream<strand>>> client{std::in_place, std::move(ends.second)};
     shared.start();
     check_order(server, client);
-    work.reset();
 }
 
 TEST_CASE("sends from eight threads while the peer closes have one fate each") {

@@ -224,7 +224,7 @@ TEST_CASE("without a start, and after its end, does nothing") {
     }
 }
 
-TEST_CASE("goes with its context") {
+TEST_CASE("a listener goes with its context") {
     auto io = std::make_unique<asio::io_context>();
     const auto held = std::make_shared<int>(1);
     {

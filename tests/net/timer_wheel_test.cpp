@@ -181,7 +181,7 @@ TEST_CASE("does what a sorted list of deadlines does") {
         std::size_t pending = 0;
         for (std::size_t i = 0; i < timers.size(); ++i) {
             REQUIRE(timers[i].scheduled() == (wanted[i] != no_deadline));
-            pending += timers[i].scheduled() ? 1 : 0;
+            pending += timers[i].scheduled() ? 1U : 0U;
         }
         REQUIRE(f.wheel.size() == pending);
     }

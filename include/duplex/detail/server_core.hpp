@@ -123,12 +123,14 @@ private:
     bool opened_ = false;
 };
 
-/// The connections of one context. Everything but the constructor runs on that context.
+/// The connections of one context. Everything but the constructor and `open` runs on that context.
 class server_shard final : public counted<server_shard> {
 public:
-    server_shard(intrusive_ptr<server_core> core, asio::io_context& context)
+    /// Keeps the run of `home`, where the server was made, from ending before all connections here have.
+    server_shard(intrusive_ptr<server_core> core, asio::io_context& context, asio::io_context& home)
         : core_{std::move(core)}
         , context_{&context}
+        , home_{home.get_executor()}
         , listener_{context.get_executor()} {}
 
     [[nodiscard]] std::error_code open(const listen_options& options) { return listener_.open(options); }
@@ -146,7 +148,7 @@ public:
     }
 
     void stop(close_code code) {
-        listener_.close();
+        close();
         // Closing may end a connection at once and take it out of the list.
         for (server_peer* each = first_; each;) {
             server_peer* next = each->next_;
@@ -161,7 +163,7 @@ public:
     }
 
     void abort() noexcept {
-        listener_.close();
+        close();
         for (server_peer* each = first_; each;) {
             server_peer* next = each->next_;
             each->connection_.abort();
@@ -174,6 +176,12 @@ public:
 private:
     friend server_peer;
 
+    void close() noexcept {
+        closed_ = true;
+        listener_.close();
+        if (!first_) home_.reset();
+    }
+
     void link(server_peer& added) noexcept {
         added.next_ = first_;
         if (first_) first_->previous_ = &added;
@@ -184,12 +192,15 @@ private:
     void unlink(server_peer& gone) noexcept {
         (gone.previous_ ? gone.previous_->next_ : first_) = gone.next_;
         if (gone.next_) gone.next_->previous_ = gone.previous_;
+        if (closed_ && !first_) home_.reset();
         core_->peers.fetch_sub(1, std::memory_order_relaxed);
     }
 
     intrusive_ptr<server_core> core_;
     asio::io_context* context_;
+    asio::executor_work_guard<asio::io_context::executor_type> home_;
     listener<> listener_;
+    bool closed_ = false;
     server_peer* first_ = nullptr;
 };
 
