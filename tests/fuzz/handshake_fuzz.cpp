@@ -94,7 +94,9 @@ served serve(const fuzz_input& input, bool whole) {
 
 served ask(const fuzz_input& input, bool whole) {
     client_handshake handshake;
-    const uri to{.host = "example.com", .target = "/chat"};
+    uri to;
+    to.host = "example.com";
+    to.target = "/chat";
     // RFC 6455 1.3: the nonce of the example, whose answer is s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
     static constexpr std::string_view text = "the sample nonce";
     std::array<std::byte, 16> nonce;

@@ -9,7 +9,7 @@
 
 using namespace duplex;
 using namespace duplex::testing;
-using state = head_parser::result::state;
+using state = enum head_parser::result::state;
 
 namespace {
 

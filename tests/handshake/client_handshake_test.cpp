@@ -226,7 +226,7 @@ TEST_CASE("gives the bytes behind the answer to the WebSocket") {
     });
 }
 
-TEST_CASE("takes Upgrade and Connection in any case and spelling") {
+TEST_CASE("a client takes Upgrade and Connection in any case and spelling") {
     const auto* headers = GENERATE(values<const char*>({
         "Upgrade: WebSocket\r\nConnection: Upgrade\r\n",
         "UPGRADE: WEBSOCKET\r\nCONNECTION: UPGRADE\r\n",

@@ -50,7 +50,7 @@ TEST_CASE("answers the request of RFC 6455 1.3") {
                  });
 }
 
-TEST_CASE("takes Upgrade and Connection in any case and spelling") {
+TEST_CASE("a server takes Upgrade and Connection in any case and spelling") {
     const auto* headers = GENERATE(values<const char*>({
         "Upgrade: WebSocket\r\nConnection: Upgrade\r\n",
         "UPGRADE: WEBSOCKET\r\nCONNECTION: UPGRADE\r\n",

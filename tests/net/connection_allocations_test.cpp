@@ -224,6 +224,6 @@ TEST_CASE("an idle socket connection holds its state, its run and nothing more")
     });
     CHECK(run.calls == 1);
     CHECK(end.live < 0);
-    CHECK(end.live >= -2);
+    CHECK(end.live >= -3); // the wait of the context's one timer is the third
 }
 #endif

@@ -85,8 +85,10 @@ private:
         std::error_code open(const listen_options& options);
 
         void close() noexcept {
-            std::error_code ignored;
+            // Once closed, it may be destroyed on any thread.
+            if (closed) return;
             closed = true;
+            std::error_code ignored;
             acceptor.close(ignored);
             service.cancel(*this);
             loop.reset();

@@ -34,6 +34,26 @@ private:
     Arguments arguments_;
 };
 
+/// Goes to the handler's executor from the I/O executor, as completions of Asio's own objects do: a future, say, is then
+/// ready in the thread that runs the context.
+template <class Executor, class Bound>
+class posted_handler {
+public:
+    using allocator_type = typename Bound::allocator_type;
+
+    posted_handler(const Executor& executor, Bound&& bound)
+        : executor_{executor}
+        , bound_{std::move(bound)} {}
+
+    [[nodiscard]] allocator_type get_allocator() const noexcept { return bound_.get_allocator(); }
+
+    void operator()() { asio::dispatch(executor_, std::move(bound_)); }
+
+private:
+    Executor executor_;
+    Bound bound_;
+};
+
 /// How a waiter's handler is reached: never from inside the initiating function, and inline only from a point
 /// where the connection is in order.
 enum class completion { post, dispatch };
@@ -157,7 +177,7 @@ public:
         if (how == completion::dispatch)
             asio::dispatch(executor, std::move(bound));
         else
-            asio::post(executor, std::move(bound));
+            asio::post(io_work.get_executor(), posted_handler{executor, std::move(bound)});
     }
 
     void abandon() noexcept override {
