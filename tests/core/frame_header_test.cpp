@@ -63,8 +63,8 @@ TEST_CASE("writes the headers of RFC 6455 5.7") {
 
 TEST_CASE("reads what it wrote, at every length form and from either side") {
     const auto self = GENERATE(values({role::client, role::server}));
-    const auto length = GENERATE(values<std::uint64_t>({0, 1, 124, 125, 126, 127, 65535, 65536, 65537,
-                                                        std::uint64_t{1} << 32U, 0x7FFF'FFFF'FFFF'FFFF}));
+    const auto length = GENERATE(values<std::uint64_t>(
+        {0, 1, 124, 125, 126, 127, 65535, 65536, 65537, std::uint64_t{1} << 32U, 0x7FFF'FFFF'FFFF'FFFF}));
     const auto op = GENERATE(values({opcode::continuation, opcode::text, opcode::binary}));
     const auto fin = GENERATE(true, false);
     CAPTURE(length, to_string(op), fin);
@@ -166,7 +166,8 @@ TEST_CASE("rejects lengths that are not in their shortest form, as soon as that 
 
 TEST_CASE("rejects 64-bit lengths with the highest bit set at their first byte") {
     for (const auto self : both)
-        for (const std::uint64_t length : {0x8000'0000'0000'0000, 0x8000'0000'0000'0001, 0xFFFF'FFFF'FFFF'FFFF})
+        for (const std::uint64_t length :
+             {0x8000'0000'0000'0000, 0x8000'0000'0000'0001, 0xFFFF'FFFF'FFFF'FFFF})
             check_rejected_at(self, header_of(peer_of(self), 2, length), 2, errc::length_out_of_range);
 }
 

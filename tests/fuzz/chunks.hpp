@@ -41,7 +41,9 @@ struct fuzz_input {
 /// A heap block of the exact size, so that a sanitizer sees a read behind it.
 class exact_block {
 public:
-    explicit exact_block(std::string_view bytes) : data_{new std::byte[bytes.size()]}, size_{bytes.size()} {
+    explicit exact_block(std::string_view bytes)
+        : data_{new std::byte[bytes.size()]}
+        , size_{bytes.size()} {
         std::memcpy(data_.get(), bytes.data(), size_);
     }
     [[nodiscard]] std::span<std::byte> bytes() { return {data_.get(), size_}; }

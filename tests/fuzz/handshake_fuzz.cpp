@@ -72,9 +72,9 @@ served serve(const fuzz_input& input, bool whole) {
     served out;
     if (ended == progress::request_ready) {
         must(!handshake.host().empty(), "an acceptable request has a host");
-        const server_handshake_options options{
-            .subprotocols = {"chat", "superchat"},
-            .origins = input.flag(1) ? std::vector<std::string>{"*"} : std::vector<std::string>{}};
+        const server_handshake_options options{.subprotocols = {"chat", "superchat"},
+                                               .origins = input.flag(1) ? std::vector<std::string>{"*"}
+                                                                        : std::vector<std::string>{}};
         if (input.flag(2))
             (void)handshake.reject(403, {{"X-Why", "fuzz"}}, "no");
         else
@@ -109,7 +109,8 @@ served ask(const fuzz_input& input, bool whole) {
         ended = handshake.receive(piece);
         return ended == progress::done;
     });
-    if (ended == progress::need_more) must(handshake.eof() == progress::done, "the end of the stream ends it");
+    if (ended == progress::need_more)
+        must(handshake.eof() == progress::done, "the end of the stream ends it");
     served out;
     out.outcome = handshake.take_outcome();
     must(out.outcome.body.size() <= http_limits{}.refusal_body_bytes, "the body stays within its limit");

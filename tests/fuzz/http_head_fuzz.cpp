@@ -28,7 +28,8 @@ parsed parse(const fuzz_input& input, head_kind kind, const http_limits& limits,
         const auto result = out.parser.feed(block.bytes());
         block.scribble();
         must(result.consumed <= piece.size(), "no more is consumed than there was");
-        must(result.state != state::need_more || result.consumed == piece.size(), "more is asked for when all is used");
+        must(result.state != state::need_more || result.consumed == piece.size(),
+             "more is asked for when all is used");
         out.ended = result.state;
         out.consumed += result.consumed;
         rest.remove_prefix(piece.size());
@@ -71,7 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         ++count;
         must(!field.name.empty() && is_token(field.name), "a name is a token");
         check_text(field.value);
-        must(field.value.empty() || (field.value.front() != ' ' && field.value.back() != ' '), "values are trimmed");
+        must(field.value.empty() || (field.value.front() != ' ' && field.value.back() != ' '),
+             "values are trimmed");
     }
     must(other == p.headers().end(), "as many fields");
     must(count <= limits.header_count, "no more fields than the limit");

@@ -85,7 +85,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
     const auto wanted = reference_decode(self, input.bytes, limits);
     if (whole_messages(events) != wanted) {
-        std::fprintf(stderr, "reference: %s\nsession:   %s\n", describe(wanted).c_str(), describe(events).c_str());
+        std::fprintf(stderr, "reference: %s\nsession:   %s\n", describe(wanted).c_str(),
+                     describe(events).c_str());
         must(false, "the events are those of the reference");
     }
     const auto frames = read_frames(written);

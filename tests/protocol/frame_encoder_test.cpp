@@ -15,7 +15,8 @@ constexpr mask_key example_key{std::byte{0x37}, std::byte{0xfa}, std::byte{0x21}
 TEST_CASE("encodes the examples of RFC 6455 5.7 behind each other") {
     byte_buffer to;
     REQUIRE(encode_frame(to, {.op = opcode::text, .length = 5}, view("Hello")));
-    REQUIRE(encode_frame(to, {.op = opcode::text, .masked = true, .key = example_key, .length = 5}, view("Hello")));
+    REQUIRE(encode_frame(to, {.op = opcode::text, .masked = true, .key = example_key, .length = 5},
+                         view("Hello")));
     REQUIRE(encode_frame(to, {.fin = false, .op = opcode::text, .length = 3}, view("Hel")));
     REQUIRE(encode_frame(to, {.op = opcode::continuation, .length = 2}, view("lo")));
     REQUIRE(encode_frame(to, {.op = opcode::ping}, {}));

@@ -146,9 +146,10 @@ TEST_CASE("each deadline can be the only one") {
     ping.ping_interval = 3s;
     idle.idle = 4s;
     write.write = 5s;
-    for (const auto& each : {row{ping, false, 3000, action::send_ping}, row{ping, true, 3000, action::send_ping},
-                             row{idle, false, 4000, action::close_idle}, row{idle, true, 4000, action::close_idle},
-                             row{write, true, 5000, action::fail_write}})
+    for (const auto& each :
+         {row{ping, false, 3000, action::send_ping}, row{ping, true, 3000, action::send_ping},
+          row{idle, false, 4000, action::close_idle}, row{idle, true, 4000, action::close_idle},
+          row{write, true, 5000, action::fail_write}})
         check_due(keepalive{each.times, start}, each.writing, each.moment, each.wanted);
     CHECK((keepalive{write, start}.deadline(false) == no_deadline));
 

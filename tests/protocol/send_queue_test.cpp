@@ -114,8 +114,8 @@ TEST_CASE("large payloads are written from where they are, after their header") 
     CHECK(segments[1].data() == where);
     CHECK(segments[3].data() == view(big).data());
     CHECK(segments[4].data() == prepared.frame().data());
-    CHECK((drained(queue) == on_wire(opcode::binary, big) + on_wire(opcode::binary, big) +
-                                 on_wire(opcode::binary, big)));
+    CHECK((drained(queue) ==
+           on_wire(opcode::binary, big) + on_wire(opcode::binary, big) + on_wire(opcode::binary, big)));
 }
 
 TEST_CASE("a large payload that is taken over is masked where it lies") {
@@ -241,7 +241,10 @@ TEST_CASE("drops what has not begun and keeps the frame that has") {
     queue.drop_unstarted();
     REQUIRE(queue.push_copy(header_of(opcode::close, ""), {}));
     out += drained(queue);
-    CHECK((out == (cut == 0 ? "" : cut <= 7 ? first : first + on_wire(opcode::binary, big)) + from_hex("88 00")));
+    CHECK((out == (cut == 0   ? ""
+                   : cut <= 7 ? first
+                              : first + on_wire(opcode::binary, big)) +
+                      from_hex("88 00")));
 }
 
 TEST_CASE("drops nothing of what a write holds") {
@@ -305,7 +308,8 @@ namespace {
 /// Does everything that can be done with a queue in random order, and knows what has to come out.
 class queue_model {
 public:
-    explicit queue_model(unsigned seed) : random_{seed} {}
+    explicit queue_model(unsigned seed)
+        : random_{seed} {}
 
     void run(int steps) {
         for (int i = 0; i < steps; ++i)

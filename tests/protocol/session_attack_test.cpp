@@ -148,7 +148,8 @@ TEST_CASE("a frame of 16 MB that comes a byte a read costs its own size") {
     session s{victim};
     const auto before = heap_bytes();
     std::size_t most = 0;
-    octets head = frame_bytes(peer_of(victim), opcode::text, "", {.announce_more = size, .key = {0, 0, 0, 0}});
+    octets head =
+        frame_bytes(peer_of(victim), opcode::text, "", {.announce_more = size, .key = {0, 0, 0, 0}});
     std::byte one{};
     std::size_t delivered = 0;
     for (std::size_t i = 0; i < head.size() + size; ++i) {

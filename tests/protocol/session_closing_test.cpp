@@ -103,7 +103,8 @@ TEST_CASE("rejects a Close that breaks a rule, and answers with the code of that
             .check();
     };
     check("x", errc::close_body_too_short);
-    for (const unsigned code : {0U, 1U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U, 5000U, 65535U})
+    for (const unsigned code :
+         {0U, 1U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U, 5000U, 65535U})
         check(close_payload(code), errc::close_code_invalid);
     check(close_payload(1000, "\xff"), errc::close_reason_not_utf8);
     check(close_payload(1000, "cut \xe2\x82"), errc::close_reason_not_utf8);
@@ -149,8 +150,10 @@ TEST_CASE("wrong arguments to close change nothing") {
     transcript{self}
         .act([](session& s) {
             for (const unsigned code : {0U, 999U, 1004U, 1006U, 1015U, 2999U, 5000U})
-                CHECK(s.close(static_cast<close_code>(code)) == make_error_code(errc::close_code_not_allowed));
-            CHECK(s.close(close_code::normal, octets(124, 'x')) == make_error_code(errc::close_reason_too_long));
+                CHECK(s.close(static_cast<close_code>(code)) ==
+                      make_error_code(errc::close_code_not_allowed));
+            CHECK(s.close(close_code::normal, octets(124, 'x')) ==
+                  make_error_code(errc::close_reason_too_long));
             CHECK(s.close(close_code::normal, "\xff") == make_error_code(errc::text_not_utf8));
             CHECK(s.is_open());
         })
@@ -175,8 +178,7 @@ TEST_CASE("the end of the stream without a Close is a lost connection") {
     const auto self = GENERATE(values({role::client, role::server}));
     const bool close_first = GENERATE(true, false);
     transcript script{self};
-    if (close_first)
-        script.act(close_with()).expect_write_frame(opcode::close, close_payload(1000));
+    if (close_first) script.act(close_with()).expect_write_frame(opcode::close, close_payload(1000));
     script.peer_frame(opcode::text, "Hel", {.fin = false})
         .eof()
         .expect(failed(errc::connection_lost))

@@ -61,7 +61,11 @@ octets cat(std::initializer_list<octets> parts) {
 TEST_CASE("receives the examples of RFC 6455 5.7") {
     transcript{role::client}.peer("81 05 48 65 6c 6c 6f").expect(message("Hello")).check();
     transcript{role::client}.peer("01 03 48 65 6c 80 02 6c 6f").expect(message("Hello")).check();
-    transcript{role::client}.peer("89 05 48 65 6c 6c 6f").expect(ping("Hello")).expect_write("8a 05 48 65 6c 6c 6f").check();
+    transcript{role::client}
+        .peer("89 05 48 65 6c 6c 6f")
+        .expect(ping("Hello"))
+        .expect_write("8a 05 48 65 6c 6c 6f")
+        .check();
     transcript{role::server}.peer("8a 85 37 fa 21 3d 7f 9f 4d 51 58").expect(pong("Hello")).check();
     const octets big(256, '\x01');
     const octets bigger(65536, '\x02');
@@ -101,8 +105,8 @@ TEST_CASE("receives many messages in one read") {
 }
 
 TEST_CASE("unmasks with any key, and with a new one for each frame") {
-    for (const std::array<unsigned char, 4> key : {std::array<unsigned char, 4>{0, 0, 0, 0},
-                                                   {255, 255, 255, 255}, {1, 2, 3, 4}, {0x80, 0, 0x7f, 0}})
+    for (const std::array<unsigned char, 4> key :
+         {std::array<unsigned char, 4>{0, 0, 0, 0}, {255, 255, 255, 255}, {1, 2, 3, 4}, {0x80, 0, 0x7f, 0}})
         transcript{role::server}
             .peer_frame(opcode::text, "first", {.key = key})
             .peer_frame(opcode::text, "second, with the usual key")
@@ -128,12 +132,14 @@ TEST_CASE("rejects a reserved opcode with every length form") {
     for (const int extra : {0, 2, 8})
         check_broken(self, frame_bytes(peer_of(self), op, "payload", {.length_bytes = extra}),
                      errc::reserved_opcode);
-    check_broken(self, frame_bytes(peer_of(self), opcode::text, "before") + frame_bytes(peer_of(self), op, ""),
+    check_broken(self,
+                 frame_bytes(peer_of(self), opcode::text, "before") + frame_bytes(peer_of(self), op, ""),
                  errc::reserved_opcode, {message("before")});
 }
 
 TEST_CASE("a server rejects an unmasked frame, a client a masked one") {
-    const auto op = GENERATE(values({opcode::text, opcode::binary, opcode::close, opcode::ping, opcode::pong}));
+    const auto op =
+        GENERATE(values({opcode::text, opcode::binary, opcode::close, opcode::ping, opcode::pong}));
     check_broken(role::server, frame_bytes(role::client, op, "", {.masked = false}), errc::unmasked_frame);
     check_broken(role::client, frame_bytes(role::server, op, "", {.masked = true}), errc::masked_frame);
 }
@@ -208,7 +214,8 @@ TEST_CASE("rejects a continuation without a beginning, and a beginning inside a 
     const auto self = GENERATE(values({role::client, role::server}));
     const auto fin = GENERATE(true, false);
     const auto peer = peer_of(self);
-    check_broken(self, frame_bytes(peer, opcode::continuation, "?", {.fin = fin}), errc::unexpected_continuation);
+    check_broken(self, frame_bytes(peer, opcode::continuation, "?", {.fin = fin}),
+                 errc::unexpected_continuation);
     check_broken(self,
                  cat({frame_bytes(peer, opcode::text, "Hel", {.fin = false}),
                       frame_bytes(peer, opcode::continuation, "lo"),
@@ -303,9 +310,9 @@ TEST_CASE("receives text whose characters are cut between fragments") {
 
 TEST_CASE("rejects text that is not UTF-8, whole or in fragments") {
     const auto self = GENERATE(values({role::client, role::server}));
-    const octets bad = GENERATE(values<std::string>({"\x80", "\xff", "\xc0\xaf", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80",
-                                                "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-                                                "\xf5\x80\x80\x80", "\xc3(", "\xe2\x82(", "\xf0\x9f\x98("}));
+    const octets bad = GENERATE(values<std::string>(
+        {"\x80", "\xff", "\xc0\xaf", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
+         "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3(", "\xe2\x82(", "\xf0\x9f\x98("}));
     const auto peer = peer_of(self);
     check_broken(self, frame_bytes(peer, opcode::text, bad), errc::invalid_utf8);
     check_broken(self, frame_bytes(peer, opcode::text, "before " + bad + " after"), errc::invalid_utf8);
@@ -324,7 +331,8 @@ TEST_CASE("rejects text that is not UTF-8, whole or in fragments") {
 
 TEST_CASE("rejects text that ends inside a character, and not before it ends") {
     const auto self = GENERATE(values({role::client, role::server}));
-    const octets bad = GENERATE(values<std::string>({"\xc3", "\xe2\x82", "\xf0\x9f", "\xf0\x9f\x98", "a\xed"}));
+    const octets bad =
+        GENERATE(values<std::string>({"\xc3", "\xe2\x82", "\xf0\x9f", "\xf0\x9f\x98", "a\xed"}));
     const auto peer = peer_of(self);
     check_broken(self, frame_bytes(peer, opcode::text, bad), errc::invalid_utf8);
     check_broken(self,

@@ -149,7 +149,8 @@ TEST_CASE("text to send is UTF-8, over all its fragments") {
             CHECK((s.send(opcode::text, "\xff") == send_status::text_not_utf8));
             CHECK((s.send(opcode::text, "cut \xe2\x82") == send_status::text_not_utf8));
             CHECK((s.send(opcode::text, owned("\xff")) == send_status::text_not_utf8));
-            CHECK((s.send_borrowed(opcode::text, view(octets(20'000, '\xff'))) == send_status::text_not_utf8));
+            CHECK(
+                (s.send_borrowed(opcode::text, view(octets(20'000, '\xff'))) == send_status::text_not_utf8));
             CHECK((s.send(prepared_message::text("\xff")) == send_status::text_not_utf8));
             CHECK((s.send_fragment(opcode::text, view("\xff"), false) == send_status::text_not_utf8));
             CHECK((s.send_fragment(opcode::text, view("\xe2\x82"), true) == send_status::text_not_utf8));

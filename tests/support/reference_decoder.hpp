@@ -15,7 +15,9 @@ namespace duplex::testing {
 
 /// True for UTF-8 by the definition of RFC 3629 3: decode, and look whether the shortest form was used.
 [[nodiscard]] inline bool reference_utf8(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(text[i])); };
+    const auto byte = [&](std::size_t i) {
+        return static_cast<unsigned>(static_cast<unsigned char>(text[i]));
+    };
     std::size_t i = 0;
     while (i < text.size()) {
         const unsigned first = byte(i);
@@ -68,7 +70,9 @@ struct reference_limits {
         events.push_back(failed(why));
         return events;
     };
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(bytes[i])); };
+    const auto byte = [&](std::size_t i) {
+        return static_cast<unsigned>(static_cast<unsigned char>(bytes[i]));
+    };
 
     bool in_message = false;
     seen_event current;
@@ -80,7 +84,8 @@ struct reference_limits {
         const bool fin = (byte(at) & 0x80U) != 0;
         const unsigned op = byte(at) & 0x0FU;
         if ((byte(at) & 0x70U) != 0) return fail(errc::reserved_bits_set);
-        if (op != 0 && op != 1 && op != 2 && op != 8 && op != 9 && op != 10) return fail(errc::reserved_opcode);
+        if (op != 0 && op != 1 && op != 2 && op != 8 && op != 9 && op != 10)
+            return fail(errc::reserved_opcode);
         const bool control = op >= 8;
         if (control && !fin) return fail(errc::control_frame_fragmented);
         ++at;
@@ -128,7 +133,8 @@ struct reference_limits {
             announced += length;
         }
         // 5.3: unmasking
-        octets payload{bytes.substr(at, length < bytes.size() - at ? static_cast<std::size_t>(length) : octets::npos)};
+        octets payload{
+            bytes.substr(at, length < bytes.size() - at ? static_cast<std::size_t>(length) : octets::npos)};
         for (std::size_t i = 0; i < payload.size(); ++i)
             payload[i] = static_cast<char>(payload[i] ^ key[i % 4]);
         at += payload.size();
@@ -157,7 +163,8 @@ struct reference_limits {
                 return events;
             }
             if (payload.size() == 1) return fail(errc::close_body_too_short);
-            const unsigned code = static_cast<unsigned char>(payload[0]) * 256U + static_cast<unsigned char>(payload[1]);
+            const unsigned code =
+                static_cast<unsigned char>(payload[0]) * 256U + static_cast<unsigned char>(payload[1]);
             const bool registered = code == 1000 || code == 1001 || code == 1002 || code == 1003 ||
                                     (code >= 1007 && code <= 1014);
             if (!registered && (code < 3000 || code > 4999)) return fail(errc::close_code_invalid);

@@ -41,7 +41,8 @@ struct seen_event {
 [[nodiscard]] inline seen_event pong(std::string_view payload = {}) {
     return {.what = event::kind::pong, .payload = octets{payload}};
 }
-[[nodiscard]] inline seen_event closed(close_code code = close_code::no_status, std::string_view reason = {}) {
+[[nodiscard]] inline seen_event closed(close_code code = close_code::no_status,
+                                       std::string_view reason = {}) {
     return {.what = event::kind::closed, .code = code, .payload = octets{reason}};
 }
 /// `failed`, with the code that is sent to the peer for `error`.

@@ -25,16 +25,18 @@ namespace duplex::testing {
 ///         .act([](session& s) { (void)s.send(opcode::text, "Hello"); }).expect_write("81 05 48 65 6c 6c 6f")
 ///         .check();
 ///
-/// `check` plays it with the peer's bytes in one window a step, cut in two at every position, byte by byte and,
-/// where the session offers it, received directly; then with the written bytes taken one segment and one byte
-/// at a time and cut at every position. Each window is a heap block of its exact size, so that a sanitizer
-/// sees a read behind its end, and is scribbled over once `next` has said `need_more`.
+/// `check` plays it with the peer's bytes in one window a step, cut in two at every position, byte by byte
+/// and, where the session offers it, received directly; then with the written bytes taken one segment and one
+/// byte at a time and cut at every position. Each window is a heap block of its exact size, so that a
+/// sanitizer sees a read behind its end, and is scribbled over once `next` has said `need_more`.
 ///
-/// A script for `role::server` plays for `role::client` as well where it uses `peer_frame`; what is written is
-/// compared without the mask, whose key is random, but for the mask bit, which the role demands.
+/// A script for `role::server` plays for `role::client` as well where it uses `peer_frame`; what is written
+/// is compared without the mask, whose key is random, but for the mask bit, which the role demands.
 class transcript {
 public:
-    explicit transcript(role self, const session_options& options = {}) : self_{self}, options_{options} {}
+    explicit transcript(role self, const session_options& options = {})
+        : self_{self}
+        , options_{options} {}
 
     /// Bytes come from the peer.
     transcript& peer(std::string_view hex) { return peer_bytes(from_hex(hex)); }
@@ -146,7 +148,8 @@ private:
     };
 
     struct play {
-        play(role self, const session_options& options) : under_test{self, options} {}
+        play(role self, const session_options& options)
+            : under_test{self, options} {}
         session under_test;
         std::deque<seen_event> events;
         std::size_t received = 0;
@@ -156,9 +159,9 @@ private:
     void must_pass(const plan& how) const {
         const auto wrong = run(how);
         INFO((self_ == role::server ? "server" : "client"));
-        INFO("cut at " << how.cut << (how.every_byte ? ", byte by byte" : "") << (how.direct ? ", direct" : "")
-                       << "; written by " << how.segments << " segments, at most " << how.write_most << ", first "
-                       << how.write_first);
+        INFO("cut at " << how.cut << (how.every_byte ? ", byte by byte" : "")
+                       << (how.direct ? ", direct" : "") << "; written by " << how.segments
+                       << " segments, at most " << how.write_most << ", first " << how.write_first);
         INFO(wrong);
         REQUIRE(wrong.empty());
     }
@@ -273,7 +276,8 @@ private:
         const auto have = read_frames(got);
         if (!want || !have) return "not whole frames: " + to_hex(got);
         if (want->size() != have->size())
-            return "expected " + std::to_string(want->size()) + " frames, got " + std::to_string(have->size());
+            return "expected " + std::to_string(want->size()) + " frames, got " +
+                   std::to_string(have->size());
         for (std::size_t i = 0; i < want->size(); ++i)
             if (!(*have)[i].masked || !(*want)[i].same_but_mask((*have)[i]))
                 return "expected to write " + describe((*want)[i]) + ", got " + describe((*have)[i]);

@@ -57,9 +57,9 @@ using octets = std::string;
 struct frame_shape {
     bool fin = true;
     unsigned rsv = 0;
-    int length_bytes = -1;             ///< 0, 2 or 8 bytes of extended length; -1: the shortest form
-    std::optional<bool> masked{};      ///< other than the sender's role demands
-    std::uint64_t announce_more = 0;   ///< added to the length that the header announces
+    int length_bytes = -1;           ///< 0, 2 or 8 bytes of extended length; -1: the shortest form
+    std::optional<bool> masked{};    ///< other than the sender's role demands
+    std::uint64_t announce_more = 0; ///< added to the length that the header announces
     std::array<unsigned char, 4> key{0x37, 0xfa, 0x21, 0x3d};
 };
 
@@ -113,7 +113,9 @@ struct seen_frame {
 [[nodiscard]] inline std::optional<std::vector<seen_frame>> read_frames(std::string_view bytes) {
     std::vector<seen_frame> frames;
     std::size_t at = 0;
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(bytes[i])); };
+    const auto byte = [&](std::size_t i) {
+        return static_cast<unsigned>(static_cast<unsigned char>(bytes[i]));
+    };
     while (at < bytes.size()) {
         if (bytes.size() - at < 2) return {};
         seen_frame frame;

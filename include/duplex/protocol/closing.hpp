@@ -23,7 +23,7 @@ inline constexpr std::size_t max_close_reason = max_control_payload - 2;
 struct close_body {
     close_code code = close_code::no_status;
     std::string_view reason{}; ///< view into the parsed payload
-    errc error{};            ///< set where the body breaks a rule
+    errc error{};              ///< set where the body breaks a rule
 };
 
 /// Reads the body of a received Close frame.

@@ -73,7 +73,8 @@ public:
         if (!window.empty()) keepalive_.bytes_received(now_);
     }
 
-    /// What of the window has not been looked at yet. `receive` may lend it again, from wherever it was moved to.
+    /// What of the window has not been looked at yet. `receive` may lend it again, from wherever it was moved
+    /// to.
     [[nodiscard]] std::span<std::byte> unread() const noexcept { return decoder_.unread_bytes(); }
 
     /// The next thing found in what was received.

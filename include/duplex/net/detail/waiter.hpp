@@ -41,16 +41,16 @@ class posted_handler {
 public:
     using allocator_type = typename Bound::allocator_type;
 
-    posted_handler(const Executor& executor, Bound&& bound)
-        : executor_{executor}
+    posted_handler(asio::executor_work_guard<Executor>&& work, Bound&& bound)
+        : work_{std::move(work)}
         , bound_{std::move(bound)} {}
 
     [[nodiscard]] allocator_type get_allocator() const noexcept { return bound_.get_allocator(); }
 
-    void operator()() { asio::dispatch(executor_, std::move(bound_)); }
+    void operator()() { asio::dispatch(work_.get_executor(), std::move(bound_)); }
 
 private:
-    Executor executor_;
+    asio::executor_work_guard<Executor> work_; // the handler's context stays busy on the way
     Bound bound_;
 };
 
@@ -177,7 +177,7 @@ public:
         if (how == completion::dispatch)
             asio::dispatch(executor, std::move(bound));
         else
-            asio::post(io_work.get_executor(), posted_handler{executor, std::move(bound)});
+            asio::post(io_work.get_executor(), posted_handler{std::move(handler_work), std::move(bound)});
     }
 
     void abandon() noexcept override {
