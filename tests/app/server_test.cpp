@@ -165,14 +165,31 @@ TEST_CASE("lets the application decide about a request") {
         REQUIRE(client.response);
         CHECK(client.response->status == 500);
     }
-    SECTION("with a header that may not be sent: the client is left without an answer") {
+    SECTION("with a header that may not be sent: 500") {
         here.it.on_request = [](const server_handshake&) {
             return rejection{.headers = {{"X", "a\r\nEvil: b"}}};
         };
         watched client{io, url_of(here.it), {}, options};
         run_until(io, [&] { return client.closed(); });
-        CHECK(client.error == errc::connection_lost);
+        REQUIRE(client.response);
+        CHECK(client.response->status == 500);
         CHECK(here.errors == std::vector{make_error_code(errc::header_value_invalid)});
+    }
+    SECTION("by throwing: 500, and the exception goes on to whoever runs the context") {
+        here.it.on_request = [](const server_handshake&) -> std::optional<rejection> {
+            throw std::runtime_error{"no database"};
+        };
+        watched client{io, url_of(here.it), {}, options};
+        bool thrown = false;
+        try {
+            io.run();
+        } catch (const std::runtime_error&) {
+            thrown = true;
+        }
+        CHECK(thrown);
+        run_until(io, [&] { return client.closed(); });
+        REQUIRE(client.response);
+        CHECK(client.response->status == 500);
     }
     here.it.stop();
     run_out(io);

@@ -49,26 +49,6 @@ octets drained(send_queue& queue) {
     return all;
 }
 
-/// The frames that begin in `bytes`, whose last one may be cut: their opcodes.
-std::vector<unsigned> begun_frames(std::string_view bytes) {
-    std::vector<unsigned> opcodes;
-    const auto byte = [&](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(bytes[i])}; };
-    std::size_t at = 0;
-    while (at < bytes.size()) {
-        opcodes.push_back(static_cast<unsigned>(byte(at) & 15U));
-        if (bytes.size() - at < 2) break;
-        std::uint64_t length = byte(at + 1) & 0x7FU;
-        const std::size_t extra = length == 126 ? 2 : length == 127 ? 8 : 0;
-        const std::size_t mask_size = (byte(at + 1) & 0x80U) != 0 ? 4 : 0;
-        if (bytes.size() - at < 2 + extra) break;
-        if (extra != 0) length = 0;
-        for (std::size_t i = 0; i < extra; ++i)
-            length = length << 8U | byte(at + 2 + i);
-        at += 2 + extra + mask_size + length;
-    }
-    return opcodes;
-}
-
 } // namespace
 
 TEST_CASE("an empty queue has nothing to write") {
@@ -76,7 +56,6 @@ TEST_CASE("an empty queue has nothing to write") {
     CHECK(queue.empty());
     CHECK(gathered(queue).empty());
     queue.consumed(0);
-    queue.drop_unstarted();
     queue.hold();
     CHECK(queue.settle());
     queue.trim(0);
@@ -227,52 +206,6 @@ TEST_CASE("what was borrowed may go once it is settled") {
     CHECK((out == on_wire(opcode::binary, big) + on_wire(opcode::binary, big)));
 }
 
-TEST_CASE("drops what has not begun and keeps the frame that has") {
-    const auto cut = GENERATE(values<std::size_t>({0, 1, 3, 7, 8, 20'000}));
-    CAPTURE(cut);
-    send_queue queue;
-    const octets big(30'000, 'b');
-    const octets first = on_wire(opcode::text, "first");
-    REQUIRE(queue.push_copy(header_of(opcode::text, "first"), view("first")));
-    REQUIRE(queue.push_borrowed(header_of(opcode::binary, big), view(big)));
-    REQUIRE(queue.push_copy(header_of(opcode::text, "last"), view("last")));
-    octets out = gathered(queue).substr(0, cut);
-    queue.consumed(cut);
-    queue.drop_unstarted();
-    REQUIRE(queue.push_copy(header_of(opcode::close, ""), {}));
-    out += drained(queue);
-    CHECK((out == (cut == 0   ? ""
-                   : cut <= 7 ? first
-                              : first + on_wire(opcode::binary, big)) +
-                      from_hex("88 00")));
-}
-
-TEST_CASE("drops nothing of what a write holds") {
-    send_queue queue;
-    REQUIRE(queue.push_copy(header_of(opcode::text, "held"), view("held")));
-    std::array<segment, 8> segments;
-    REQUIRE(queue.gather(segments) == 1);
-    queue.hold();
-    REQUIRE(queue.push_copy(header_of(opcode::text, "not begun"), view("not begun")));
-    queue.drop_unstarted();
-    REQUIRE(queue.push_copy(header_of(opcode::close, ""), {}));
-    CHECK(to_octets(segments[0]) == on_wire(opcode::text, "held"));
-    queue.consumed(segments[0].size());
-    CHECK(drained(queue) == from_hex("88 00"));
-}
-
-TEST_CASE("a held write that ends inside a control frame goes on with that frame, though data was dropped") {
-    send_queue queue;
-    REQUIRE(queue.push_copy(header_of(opcode::text, "held"), view("held")));
-    REQUIRE(queue.push_control(header_of(opcode::ping, "control"), view("control")));
-    octets out = gathered(queue).substr(0, 4);
-    queue.hold();
-    queue.drop_unstarted();
-    queue.consumed(4);
-    out += drained(queue);
-    CHECK(out == on_wire(opcode::ping, "control") + on_wire(opcode::text, "held"));
-}
-
 TEST_CASE("goes on counting where another queue left off") {
     send_queue queue;
     queue.resume_counts(1000, 50);
@@ -333,7 +266,7 @@ private:
     }
 
     void step() {
-        switch (below(12)) {
+        switch (below(11)) {
         case 0:
         case 1:
         case 2:
@@ -344,9 +277,6 @@ private:
             // Copies, and what was borrowed is gone.
             REQUIRE(queue_.settle());
             forget_borrowed();
-            break;
-        case 7:
-            if (below(4) == 0) drop({});
             break;
         default: write(below(2) == 0); break;
         }
@@ -387,14 +317,6 @@ private:
         last_pong_ = payload;
     }
 
-    void drop(std::string_view held) {
-        queue_.drop_unstarted();
-        std::size_t begun = 0;
-        for (const auto op : begun_frames(out_ + octets{held}))
-            begun += op < 8 ? 1U : 0U;
-        data_.resize(std::min(data_.size(), begun));
-    }
-
     void write(bool hold) {
         std::array<segment, 8> segments;
         const auto count = queue_.gather(std::span{segments}.first(1 + below(8)));
@@ -406,14 +328,11 @@ private:
         if (hold) {
             queue_.hold();
             for (unsigned i = below(5); i != 0; --i) {
-                switch (below(5)) {
+                switch (below(4)) {
                 case 0:
                 case 1: push_data(); break;
                 case 2: push_control(); break;
-                case 3: push_pong(); break;
-                default:
-                    if (below(4) == 0) drop(bytes);
-                    break;
+                default: push_pong(); break;
                 }
             }
             octets still;
@@ -479,7 +398,27 @@ private:
 
 } // namespace
 
-TEST_CASE("whatever is pushed, held, dropped and half written, whole frames in order come out") {
+TEST_CASE("tells whether a byte of the data lane has left or is held") {
+    send_queue queue;
+    CHECK(!queue.begun(0));
+    REQUIRE(queue.push_copy(header_of(opcode::text, "first"), view("first")));
+    const auto second = queue.data_pushed();
+    REQUIRE(queue.push_copy(header_of(opcode::text, "second"), view("second")));
+    CHECK(!queue.begun(0));
+    std::array<segment, 8> segments;
+    REQUIRE(queue.gather(segments) == 1);
+    CHECK(!queue.begun(0));
+    queue.hold();
+    CHECK(queue.begun(0));
+    CHECK(queue.begun(second));
+    CHECK(!queue.begun(queue.data_pushed()));
+    queue.consumed(1);
+    CHECK(queue.begun(0));
+    CHECK(!queue.begun(1));
+    CHECK(!queue.begun(second));
+}
+
+TEST_CASE("whatever is pushed, held and half written, whole frames in order come out") {
     for (unsigned seed = 1; seed <= 300; ++seed) {
         CAPTURE(seed);
         queue_model{seed}.run(200);

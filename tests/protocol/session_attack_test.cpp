@@ -225,5 +225,6 @@ TEST_CASE("a control frame that comes a byte a read costs its payload and no mor
         for (const char each : bytes)
             a.send({&each, 1});
     CHECK(a.events == 1000);
-    CHECK(a.most_heap < 1024);
+    // What the allocator keeps for reuse counts too: a thousand payloads would be fifteen times this.
+    CHECK(a.most_heap < 8 * 1024);
 }

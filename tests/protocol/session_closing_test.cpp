@@ -194,63 +194,81 @@ TEST_CASE("the end of the stream without a Close is a lost connection") {
     CHECK((failed(errc::connection_lost).code == close_code::abnormal));
 }
 
-TEST_CASE("a failure drops what has not begun, ends the frame that has, and sends the Close") {
+TEST_CASE("what was sent before a failure goes first, then its Close, then nothing") {
     const auto self = GENERATE(values({role::client, role::server}));
+    const auto cut = GENERATE(values<std::size_t>({0, 3}));
     session s{self};
-    CHECK((s.send(opcode::text, "begun") == send_status::ok));
-    CHECK((s.send(opcode::text, "not begun") == send_status::ok));
+    CHECK((s.send(opcode::text, "one") == send_status::ok));
+    CHECK((s.send(opcode::text, "two") == send_status::ok));
     std::array<segment, 4> out;
     REQUIRE(s.gather(out) == 1);
-    octets written = to_octets(out[0]).substr(0, 3);
-    s.consumed(3);
-    s.fail(errc::write_timeout);
-    CHECK((s.next().error == errc::write_timeout));
+    octets written = to_octets(out[0]).substr(0, cut);
+    s.consumed(cut);
+    octets bad = from_hex("ff");
+    s.receive(std::as_writable_bytes(std::span{bad}));
+    CHECK((s.next().error == errc::reserved_bits_set));
+    CHECK((s.send(opcode::text, "three") == send_status::not_open));
     while (s.gather(out) != 0) {
         written += to_octets(out[0]);
         s.consumed(out[0].size());
     }
     const auto frames = read_frames(written);
     REQUIRE(frames);
-    REQUIRE(frames->size() == 2);
-    CHECK(frames->at(0).payload == "begun");
-    CHECK(frames->at(1).op == 8);
-    CHECK(frames->at(1).payload == close_payload(1011));
+    REQUIRE(frames->size() == 3);
+    CHECK(frames->at(0).payload == "one");
+    CHECK(frames->at(1).payload == "two");
+    CHECK(frames->at(2).op == 8);
+    CHECK(frames->at(2).payload == close_payload(1002));
 }
 
-TEST_CASE("a failure while our Close waits replaces it; once it has begun it is the only one") {
+TEST_CASE("a failure behind our own Close sends no other") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    const bool written = GENERATE(true, false);
+    transcript script{self};
+    script.act(say("data")).act(close_with(close_code::normal));
+    if (written)
+        script.expect_write_frame(opcode::text, "data")
+            .expect_write_frame(opcode::close, close_payload(1000));
+    script.peer("ff").expect(failed(errc::reserved_bits_set));
+    if (!written)
+        script.expect_write_frame(opcode::text, "data")
+            .expect_write_frame(opcode::close, close_payload(1000));
+    script.expect_write("").check();
+}
+
+TEST_CASE("a Ping is answered while our Close waits, and no more when the Close has begun to leave") {
     const auto self = GENERATE(values({role::client, role::server}));
     const auto begun = GENERATE(values({0, 1, 2}));
     session s{self};
     CHECK((s.send(opcode::text, "data") == send_status::ok));
+    const auto before_close = s.data_pushed();
     CHECK(!s.close(close_code::normal));
     std::array<segment, 4> out;
     octets written;
+    if (begun != 0) REQUIRE(s.gather(out) == 1);
     if (begun == 1) {
-        REQUIRE(s.gather(out) == 1);
-        const auto size = out[0].size() - 1;
-        written = to_octets(out[0]).substr(0, size);
-        s.consumed(size);
+        written = to_octets(out[0]).substr(0, before_close + 1);
+        s.consumed(before_close + 1);
     }
+    if (begun == 2) s.hold_output();
+    octets bytes = frame_bytes(peer_of(self), opcode::ping, "are you there");
+    s.receive(std::as_writable_bytes(std::span{bytes}));
+    CHECK((s.next().what == event::kind::ping));
     if (begun == 2) {
-        REQUIRE(s.gather(out) == 1);
-        s.hold_output();
+        written = to_octets(out[0]);
+        s.consumed(written.size());
     }
-    octets bad = from_hex("ff");
-    s.receive(std::as_writable_bytes(std::span{bad}));
-    CHECK((s.next().error == errc::reserved_bits_set));
-    if (begun == 2) {
-        written = to_octets(out[0]).substr(0, 1);
-        s.consumed(1);
-    }
-    while (s.gather(out) != 0) {
-        written += to_octets(out[0]);
-        s.consumed(out[0].size());
+    while (const auto count = s.gather(out)) {
+        for (std::size_t i = 0; i < count; ++i) {
+            written += to_octets(out[i]);
+            s.consumed(out[i].size());
+        }
     }
     const auto frames = read_frames(written);
     REQUIRE(frames);
-    REQUIRE(frames->size() == (begun == 0 ? 1U : 2U));
+    REQUIRE(frames->size() == (begun == 0 ? 3U : 2U));
+    if (begun == 0) CHECK(frames->front().payload == "are you there");
     CHECK(frames->back().op == 8);
-    CHECK(frames->back().payload == close_payload(begun == 0 ? 1002 : 1000));
 }
 
 TEST_CASE("an end without a Close aborts the transport") {

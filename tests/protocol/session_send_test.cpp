@@ -142,6 +142,25 @@ TEST_CASE("a message is sent in fragments, with control frames in between and no
         .check();
 }
 
+TEST_CASE("only text and binary can be sent as messages") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    const auto op = GENERATE(values({opcode::continuation, opcode::close, opcode::ping, opcode::pong,
+                                     static_cast<opcode>(3), static_cast<opcode>(0xF2)}));
+    session s{self};
+    const auto refused = [&] {
+        CHECK((s.send(op, "x") == send_status::opcode_not_data));
+        CHECK((s.send_borrowed(op, view(octets(20'000, 'x'))) == send_status::opcode_not_data));
+        CHECK((s.send(op, owned("x")) == send_status::opcode_not_data));
+    };
+    refused();
+    CHECK((s.send_fragment(op, view("x"), false) == send_status::opcode_not_data));
+    CHECK((s.send_fragment(opcode::text, view("x"), false) == send_status::ok));
+    refused();
+    // Behind the first fragment the opcode doesn't count.
+    CHECK((s.send_fragment(op, view("y"), true) == send_status::ok));
+    CHECK(read_frames(written(s))->size() == 2);
+}
+
 TEST_CASE("text to send is UTF-8, over all its fragments") {
     const auto self = GENERATE(values({role::client, role::server}));
     transcript{self}

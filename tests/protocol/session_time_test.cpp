@@ -76,6 +76,36 @@ TEST_CASE("a Ping that is not written yet is neither repeated nor awaited") {
     CHECK((s.next_deadline() == after(110'000)));
 }
 
+TEST_CASE("a Ping that finds no room waits for it, and is not taken for one that was sent") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self, all};
+    while (s.ping({}) == send_status::ok) {
+    }
+    s.at(after(29'000));
+    std::array<segment, 4> out;
+    REQUIRE(s.gather(out) == 1);
+    s.consumed(1);
+    s.on_time(after(30'000));
+    CHECK((s.next_deadline() > after(30'000)));
+    const auto drain = [&] {
+        octets written;
+        while (s.gather(out) != 0) {
+            written += to_octets(out[0]);
+            s.consumed(out[0].size());
+        }
+        return written;
+    };
+    s.at(after(31'000));
+    (void)drain();
+    // The answer that nobody owes is not missed; the Ping is due again.
+    CHECK((s.next_deadline() <= after(31'000)));
+    s.on_time(after(31'000));
+    CHECK(!drain().empty());
+    CHECK((s.next_deadline() == after(51'000)));
+    s.on_time(after(51'000));
+    CHECK((s.error() == errc::pong_timeout));
+}
+
 TEST_CASE("fails a connection that takes no bytes") {
     const auto self = GENERATE(values({role::client, role::server}));
     session s{self, all};

@@ -17,8 +17,9 @@ struct limits {
     /// reading until the queue has drained below half of it.
     std::size_t queue_watermark = std::size_t{1} << 20;
     /// Most bytes queued for sending. A message that would pass it is refused with `errc::queue_full`; a
-    /// message is always accepted into an empty queue.
-    std::size_t queue_bytes = std::size_t{16} << 20;
+    /// message is always accepted into an empty queue. The default has room for the largest message twice, so
+    /// that one may be echoed while another leaves.
+    std::size_t queue_bytes = std::size_t{32} << 20;
 };
 
 /// What an HTTP head may cost while a connection is being opened.

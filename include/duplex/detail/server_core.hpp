@@ -112,6 +112,7 @@ private:
 
     static void decide(std::unique_ptr<server_peer> self, std::error_code error);
     static void opened(std::unique_ptr<server_peer> self, std::error_code error);
+    static void apologise(std::unique_ptr<server_peer> self);
     static void run(std::unique_ptr<server_peer> self);
 
     [[nodiscard]] server_core& core() const noexcept;
@@ -232,7 +233,15 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
     auto& connection = self->connection_;
     auto& core = self->core();
     if (error || core.gone) return opened(std::move(self), error);
+    struct on_exit {
+        std::unique_ptr<server_peer>& self;
+        bool returned = false;
+        ~on_exit() {
+            if (!returned) apologise(std::move(self));
+        }
+    } exit{self};
     auto refused = core.on_request(*connection.request());
+    exit.returned = true;
     auto done = [self = std::move(self)](std::error_code failed) mutable { opened(std::move(self), failed); };
     if (refused)
         connection.async_reject(refused->status, std::move(refused->headers), std::move(refused->body),
@@ -241,11 +250,21 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
         connection.async_accept(core.handshake, std::move(done));
 }
 
+/// The application could not answer, and its client is told so.
+inline void server_peer::apologise(std::unique_ptr<server_peer> self) {
+    auto& connection = self->connection_;
+    connection.async_reject(500, {}, {}, [kept = std::move(self)](std::error_code) {});
+}
+
 inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_code error) {
     auto& core = self->core();
     const intrusive_ptr<server_core> keep{core};
     if (core.gone.load(std::memory_order_relaxed)) return;
-    if (error) return core.report(error);
+    if (error) {
+        // An answer that can't be sent: nothing of it has left.
+        if (self->connection_.request()) apologise(std::move(self));
+        return core.report(error);
+    }
     if (core.on_connection) {
         auto connection = std::move(self->connection_);
         self.reset();

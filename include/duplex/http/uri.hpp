@@ -17,12 +17,12 @@ namespace duplex {
 /// A WebSocket URL in its parts (RFC 6455 3).
 struct uri {
     bool secure = false; ///< wss
-    std::string host;    ///< lower case; an IPv6 address without its brackets, in its shortest form
+    std::string host{};  ///< lower case; an IPv6 address without its brackets, in its shortest form
     bool host_is_ipv6 = false;
     std::uint16_t port = 80;  ///< as written, or the scheme's
     std::string target = "/"; ///< path and query, ready for a request line
-    std::string user;         ///< percent-decoded; empty where the URL has none
-    std::string password;     ///< percent-decoded; empty where the URL has none
+    std::string user{};       ///< percent-decoded; empty where the URL has none
+    std::string password{};   ///< percent-decoded; empty where the URL has none
 
     /// The value of Host: the port shows only where it is not the scheme's own (RFC 9110 7.2).
     [[nodiscard]] std::string host_header() const {

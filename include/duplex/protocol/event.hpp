@@ -51,6 +51,7 @@ enum class send_status : std::uint8_t {
     not_open,
     queue_full,
     text_not_utf8,
+    opcode_not_data,    ///< a message is text or binary
     message_unfinished, ///< a message sent in fragments must be ended before another begins
     control_payload_too_long,
     out_of_memory,
@@ -70,6 +71,7 @@ enum class send_status : std::uint8_t {
     case send_status::not_open: return errc::not_open;
     case send_status::queue_full: return errc::queue_full;
     case send_status::text_not_utf8: return errc::text_not_utf8;
+    case send_status::opcode_not_data: return errc::opcode_not_data;
     case send_status::message_unfinished: return errc::operation_pending;
     case send_status::control_payload_too_long: return errc::ping_payload_too_long;
     case send_status::out_of_memory: return errc::out_of_memory;

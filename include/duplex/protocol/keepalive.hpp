@@ -44,6 +44,8 @@ public:
     /// A Ping is queued; its answer is timed from when it is written.
     void ping_queued() noexcept { waiting_ = waiting::ping_write; }
     void ping_written(time_point now) noexcept { wait(waiting::pong, now); }
+    /// There was no room for the Ping until now: it is due again.
+    void ping_put_off() noexcept { stop_waiting(); }
     [[nodiscard]] bool ping_pending() const noexcept { return waiting_ == waiting::ping_write; }
 
     /// The closing handshake began: from here only its own deadline counts.

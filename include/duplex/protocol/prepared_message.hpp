@@ -67,8 +67,22 @@ private:
             return made;
         }
         made.header_size_ = frame.size() - payload.size();
-        made.frame_ = std::make_shared<byte_buffer>(std::move(frame));
+        made.frame_ = share(std::move(frame));
+        if (!made.frame_) made.error_ = errc::out_of_memory;
         return made;
+    }
+
+    /// Null when memory ran out; without exceptions that ends the program.
+    static std::shared_ptr<const byte_buffer> share(byte_buffer&& frame) noexcept {
+#if defined(__cpp_exceptions)
+        try {
+            return std::make_shared<byte_buffer>(std::move(frame));
+        } catch (const std::bad_alloc&) {
+            return nullptr;
+        }
+#else
+        return std::make_shared<byte_buffer>(std::move(frame));
+#endif
     }
 
     std::shared_ptr<const byte_buffer> frame_;

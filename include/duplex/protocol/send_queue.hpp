@@ -157,29 +157,8 @@ public:
         writing_ = false;
     }
 
-    /// Drops the frames of the data lane that have not begun to leave (RFC 6455 7.1.7: after a failure
-    /// nothing but a Close is sent). A frame that has begun is kept, so that the Close stands at a boundary.
-    void drop_unstarted() noexcept {
-        const std::uint64_t boundary = boundary_;
-        if (writing_) find_boundary(data_consumed_ + gathered_data_);
-        std::size_t keep = static_cast<std::size_t>(boundary_ - data_consumed_);
-        // What is held counts as begun, but the write may end before it: then control frames still go first.
-        boundary_ = boundary;
-        data_bytes_ = keep;
-        for (std::size_t i = head_; i < pieces_.size(); ++i) {
-            piece& each = pieces_[i];
-            const std::size_t kept = std::min(keep, each.size);
-            keep -= kept;
-            each.size = kept;
-            each.sealed = true;
-        }
-        while (pieces_.size() > head_ && pieces_.back().size == 0)
-            pieces_.pop_back();
-        if (data_bytes_ == 0) data_emptied();
-    }
-
-    /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed or dropped:
-    /// needed while an asynchronous write holds them.
+    /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed: needed
+    /// while an asynchronous write holds them.
     void hold() noexcept {
         if (!pieces_.empty()) pieces_.back().sealed = true;
         writing_ = true;
@@ -199,6 +178,12 @@ public:
     [[nodiscard]] std::uint64_t control_written() const noexcept { return control_consumed_; }
     [[nodiscard]] std::uint64_t control_pushed() const noexcept {
         return control_consumed_ + control_.size() - control_at_;
+    }
+
+    /// Whether the data byte at `position` has left or is held by a write: what is pushed into the control
+    /// lane now comes after it.
+    [[nodiscard]] bool begun(std::uint64_t position) const noexcept {
+        return data_consumed_ + (writing_ ? gathered_data_ : 0) > position;
     }
 
     /// Continues the counts of a queue that was put aside while empty.

@@ -111,7 +111,7 @@ public:
 
     /// Queues a text or binary message; the payload is copied.
     send_status send(opcode op, std::span<const std::byte> payload) noexcept {
-        return send_data(op, true, payload,
+        return send_data(op, check_outgoing_text_, payload,
                          [&](const frame_header& header) { return queue_->push_copy(header, payload); });
     }
 
@@ -121,7 +121,7 @@ public:
 
     /// Queues a message whose payload is taken over; it is left alone where it isn't accepted.
     send_status send(opcode op, byte_buffer&& payload) noexcept {
-        return send_data(op, true, payload.bytes(), [&](const frame_header& header) {
+        return send_data(op, check_outgoing_text_, payload.bytes(), [&](const frame_header& header) {
             return queue_->push_owned(header, std::move(payload));
         });
     }
@@ -131,7 +131,7 @@ public:
     send_status send_borrowed(opcode op, std::span<const std::byte> payload) noexcept {
         if (self_ == role::client || payload.size() < send_queue::reference_threshold)
             return send(op, payload);
-        return send_data(op, true, payload,
+        return send_data(op, check_outgoing_text_, payload,
                          [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
     }
 
@@ -156,8 +156,8 @@ public:
     /// Errors name what is wrong with the arguments; nothing is sent then.
     std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) noexcept;
 
-    /// Fails the connection (RFC 6455 7.1.7): drops what is queued, sends the Close that `why` calls for if
-    /// none was sent, and ignores what still comes. `next` says `failed` once.
+    /// Fails the connection (RFC 6455 7.1.7): queues the Close that `why` calls for behind what was sent
+    /// before, if there is none yet, and ignores what still comes. `next` says `failed` once.
     void fail(errc why) noexcept;
 
     // --- writing ---
@@ -179,8 +179,12 @@ public:
         queue_->consumed(size);
         if (size == 0) return;
         keepalive_.write_progress(now_);
-        if (keepalive_.ping_pending() && queue_->control_written() >= ping_mark_)
-            keepalive_.ping_written(now_);
+        if (keepalive_.ping_pending() && queue_->control_written() >= ping_mark_) {
+            if (ping_refused_)
+                keepalive_.ping_put_off();
+            else
+                keepalive_.ping_written(now_);
+        }
     }
 
     /// Copies what is borrowed: call before the receive window changes.
@@ -190,6 +194,14 @@ public:
             fail(errc::out_of_memory);
             expired_ = true;
         }
+    }
+
+    /// Drops what is queued: the transport is gone.
+    void drop_output() noexcept {
+        if (!queue_) return;
+        data_count_ = queue_->data_written();
+        control_count_ = queue_->control_written();
+        queue_.reset();
     }
 
     /// Bytes queued, framing included.
@@ -277,15 +289,19 @@ private:
     [[nodiscard]] event report_failure() noexcept;
 
     template <class Push>
-    send_status send_data(opcode op, bool fin, std::span<const std::byte> payload, Push push) noexcept;
+    send_status send_data(opcode op, bool check_text, std::span<const std::byte> payload, Push push) noexcept;
+    template <class Push>
+    send_status send_frame(opcode op, bool fin, std::span<const std::byte> payload, Push push) noexcept;
     send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
     [[nodiscard]] bool push_close(close_code code, std::string_view reason) noexcept;
     [[nodiscard]] send_status make_header(opcode op, bool fin, std::size_t length,
                                           frame_header& out) noexcept;
     [[nodiscard]] bool open_queue() noexcept;
 
-    /// True when the Close frame that was pushed is written or will be.
-    [[nodiscard]] bool close_begun() const noexcept { return close_pushed_ && data_pushed() > close_begin_; }
+    /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.
+    [[nodiscard]] bool may_answer_ping() const noexcept {
+        return !close_pushed_ || (queue_ && !queue_->begun(close_begin_));
+    }
 
     void release_delivered() noexcept {
         if (message_delivered_) [[unlikely]] {
@@ -309,9 +325,10 @@ private:
     std::size_t queue_bytes_;
     std::uint64_t data_count_ = 0;    ///< data bytes written, while there is no queue
     std::uint64_t control_count_ = 0; ///< control bytes written, while there is no queue
-    std::uint64_t ping_mark_ = 0;     ///< control bytes up to the end of the keepalive Ping
-    std::uint64_t close_begin_ = 0;   ///< data bytes before our Close
-    utf8_validator outgoing_utf8_;    ///< of a text message sent in fragments
+    std::uint64_t ping_mark_ =
+        0; ///< control bytes up to the end of the keepalive Ping, or of what left it no room
+    std::uint64_t close_begin_ = 0; ///< data bytes before our Close
+    utf8_validator outgoing_utf8_;  ///< of a text message sent in fragments
     role self_;
     errc error_ = errc::closed;
     bool in_frame_ = false;
@@ -322,6 +339,7 @@ private:
     bool sending_fragments_ = false;
     bool outgoing_text_ = false;
     bool close_pushed_ = false;
+    bool ping_refused_ = false; ///< the keepalive Ping waits for room in the queue
     bool expired_ = false;
     bool deliver_fragments_;
     bool check_outgoing_text_;

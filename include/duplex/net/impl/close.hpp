@@ -114,6 +114,8 @@ void connection_state<Stream>::end() {
     drains_.complete_all(completion::post, error);
     pings_.complete_all(completion::post, error, {});
     closes_.complete_all(completion::post, clean ? std::error_code{} : error);
+    // An asynchronous write under way still holds the bytes.
+    if (!writing_) session_.drop_output();
     buffered_.store(0, std::memory_order_relaxed);
 }
 

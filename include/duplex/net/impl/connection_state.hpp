@@ -262,6 +262,7 @@ private:
 
     void flush();
     void write_queued();
+    void stamp_pings();
     void after_write();
     void schedule_flush();
     send_status queued(send_status status);

@@ -213,6 +213,7 @@ void connection_state<Stream>::on_event(const event& found) {
         // RFC 6455 5.5.3: a peer may answer only the latest of several Pings.
         while (!pings_.empty() && pings_.front()->key <= number) {
             auto& each = static_cast<ping_waiter&>(*pings_.pop_front());
+            // The peer can guess the number before the Ping has left.
             each.complete(completion::post, {},
                           each.written == no_deadline ? time_point::duration{} : now - each.written);
         }

@@ -61,6 +61,7 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
                                                              : send_status::out_of_memory;
     const auto payload = item->what == inbox_item::kind::prepared ? item->prepared.payload()
                                                                   : std::as_const(item->payload).bytes();
+    if (item->op != opcode::text && item->op != opcode::binary) return send_status::opcode_not_data;
     if (item->op == opcode::text && check_text_ && !is_valid_utf8(payload)) return send_status::text_not_utf8;
     item->size = payload.size();
     const std::size_t before = buffered();
@@ -156,7 +157,9 @@ template <class Stream>
 void connection_state<Stream>::ping_then(ping_waiter& done) {
     std::array<std::byte, sizeof(std::uint64_t)> number;
     store_big(number.data(), ++ping_count_);
-    const auto status = ping(number);
+    drain_inbox();
+    if (!corked_) prepare_to_send();
+    const auto status = opening_ ? send_status::not_open : queued(session_.ping(number));
     if (!accepted(status)) return done.complete(completion::post, to_error_code(status), {});
     done.key = ping_count_;
     done.written_mark = session_.control_pushed();
@@ -258,6 +261,7 @@ void connection_state<Stream>::write_queued() {
         std::array<segment, max_segments> segments;
         const std::size_t count = session_.gather(segments);
         if (count == 0) return;
+        if (!pings_.empty()) stamp_pings();
         const_buffers buffers;
         buffers.count = count;
         std::size_t total = 0;
@@ -288,10 +292,21 @@ void connection_state<Stream>::write_queued() {
     }
 }
 
+/// A ping's time runs from the write that takes its last byte.
+template <class Stream>
+void connection_state<Stream>::stamp_pings() {
+    const auto written = session_.control_written();
+    const auto now = service_.precise_now();
+    pings_.for_each([&](auto& each) {
+        auto& waiting = static_cast<ping_waiter&>(each);
+        if (waiting.written_mark > written) waiting.written = now;
+    });
+}
+
 template <class Stream>
 void connection_state<Stream>::on_writable(std::error_code error, std::size_t size) {
     writing_ = false;
-    if (ended_) return;
+    if (ended_) return session_.drop_output();
     const pointer self{this};
     if (opening_) {
         if (error) return opening_done(error);
@@ -310,23 +325,13 @@ void connection_state<Stream>::on_writable(std::error_code error, std::size_t si
 template <class Stream>
 void connection_state<Stream>::after_write() {
     buffered_.store(session_.queued(), std::memory_order_relaxed);
-    // A failure drops what was queued, and what remains no longer counts messages.
-    const bool failed = session_.state() == closing::state::failed;
-    if (!sent_.empty() && !failed) {
+    if (!sent_.empty()) {
         const auto written = session_.data_written();
         while (!sent_.empty() && sent_.front()->key <= written)
             sent_.pop_front()->complete(completion::post, {});
     }
-    if (!pings_.empty()) {
-        const auto written = session_.control_written();
-        pings_.for_each([&](auto& each) {
-            auto& waiting = static_cast<ping_waiter&>(each);
-            if (waiting.written == no_deadline && waiting.written_mark <= written)
-                waiting.written = service_.precise_now();
-        });
-    }
     if (session_.queued() != 0 || writing_) return;
-    if (!failed) drains_.complete_all(completion::post, {});
+    drains_.complete_all(completion::post, {});
     thread_buffers::here().keep_queue(session_.take_queue());
 }
 

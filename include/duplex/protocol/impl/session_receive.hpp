@@ -114,8 +114,8 @@ inline event session::take_control(std::span<std::byte> piece) noexcept {
 inline event session::on_control(opcode op, std::span<std::byte> payload) noexcept {
     if (op == opcode::close) return on_close(payload);
     if (op == opcode::pong) return {.what = event::kind::pong, .payload = payload};
-    // RFC 6455 5.5.2: a Ping is answered with its own payload, unless a Close was sent.
-    if (closing_.may_send()) {
+    // RFC 6455 5.5.2: a Ping is answered with its own payload.
+    if (may_answer_ping()) {
         frame_header header;
         if (make_header(opcode::pong, true, payload.size(), header) != send_status::ok ||
             !queue_->push_pong(header, payload))
@@ -149,13 +149,12 @@ inline void session::fail(errc why) noexcept {
     in_frame_ = message_ready_ = false;
     decoder_.discard();
     keepalive_.close_started(now_);
-    if (queue_) queue_->drop_unstarted();
-    // RFC 6455 7.1.7: a Close with the fitting code goes out, unless one did before. One that was queued but
-    // not begun was dropped just now.
+    // RFC 6455 7.1.7: a Close with the fitting code goes out, unless there is one already. What was sent
+    // before goes first: it would have, had it been written at once.
     const close_code code = close_code_for(why);
     if (code == close_code::no_status)
         expired_ = true;
-    else if (!close_begun())
+    else if (!close_pushed_)
         (void)push_close(code, {});
 }
 

@@ -7,13 +7,19 @@
 namespace duplex {
 
 template <class Push>
-inline send_status session::send_data(opcode op, bool fin, std::span<const std::byte> payload,
+inline send_status session::send_data(opcode op, bool check_text, std::span<const std::byte> payload,
                                       Push push) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
+    if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
     // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
-    if (sending_fragments_ != (op == opcode::continuation)) return send_status::message_unfinished;
-    if (op == opcode::text && fin && check_outgoing_text_ && !is_valid_utf8(payload))
-        return send_status::text_not_utf8;
+    if (sending_fragments_) return send_status::message_unfinished;
+    if (op == opcode::text && check_text && !is_valid_utf8(payload)) return send_status::text_not_utf8;
+    return send_frame(op, true, payload, push);
+}
+
+template <class Push>
+inline send_status session::send_frame(opcode op, bool fin, std::span<const std::byte> payload,
+                                       Push push) noexcept {
     const std::size_t before = queued();
     if (before != 0 && (before >= queue_bytes_ || payload.size() > queue_bytes_ - before))
         return send_status::queue_full;
@@ -28,16 +34,18 @@ inline send_status session::send(const prepared_message& message) noexcept {
     if (!message)
         return message.error() == errc::text_not_utf8 ? send_status::text_not_utf8
                                                       : send_status::out_of_memory;
-    // It was checked when it was made, so it is sent like binary.
+    // Its text was checked when it was made.
     const auto payload = message.payload();
-    return send_data(opcode::binary, true, payload, [&](frame_header header) {
-        header.op = message.op();
+    return send_data(message.op(), false, payload, [&](const frame_header& header) {
         return self_ == role::server ? queue_->push_prepared(message) : queue_->push_copy(header, payload);
     });
 }
 
 inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last) noexcept {
-    if (!sending_fragments_) {
+    if (!closing_.may_send()) return send_status::not_open;
+    const bool first = !sending_fragments_;
+    if (first) {
+        if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
         outgoing_text_ = op == opcode::text;
         outgoing_utf8_.reset();
     }
@@ -45,12 +53,9 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
     auto checked = outgoing_utf8_;
     if (outgoing_text_ && check_outgoing_text_ && (!checked.feed(payload) || (last && !checked.complete())))
         return send_status::text_not_utf8;
-    const bool first = !sending_fragments_;
     const auto status =
-        send_data(first ? opcode::binary : opcode::continuation, last, payload, [&](frame_header header) {
-            if (first) header.op = op;
-            return queue_->push_copy(header, payload);
-        });
+        send_frame(first ? op : opcode::continuation, last, payload,
+                   [&](const frame_header& header) { return queue_->push_copy(header, payload); });
     if (accepted(status)) {
         outgoing_utf8_ = checked;
         sending_fragments_ = !last;
@@ -115,9 +120,9 @@ inline void session::on_time(time_point now) noexcept {
     switch (keepalive_.due(now, queued() != 0)) {
     case action::none: break;
     case action::send_ping:
-        if (ping({}) != send_status::ok) break;
+        ping_refused_ = ping({}) != send_status::ok;
         keepalive_.ping_queued();
-        ping_mark_ = queue_->control_pushed();
+        ping_mark_ = control_pushed();
         break;
     case action::fail_pong: fail(errc::pong_timeout); break;
     case action::fail_write: fail(errc::write_timeout); break;
