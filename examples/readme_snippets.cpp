@@ -2,26 +2,42 @@
 
 #include <duplex/duplex.hpp>
 
-#include <asio/awaitable.hpp>
 #include <asio/io_context.hpp>
-#include <asio/local/stream_protocol.hpp>
-#include <asio/use_awaitable.hpp>
 
+#include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
-
-void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::byte>));
-void choose(asio::io_context& io);
-void from_threads(duplex::server& server);
-void explain(std::error_code error);
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
 
 // Older versions of Asio have coroutines for g++ only.
 #if defined(ASIO_HAS_CO_AWAIT)
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/local/stream_protocol.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/use_awaitable.hpp>
+#endif
 
+void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::byte>));
+void choose(asio::io_context& io);
+void keep_handles(asio::io_context& io, duplex::server& server);
+void tell_all(std::mutex& mutex, const std::vector<duplex::server::handle>& members);
+void explain(std::error_code error);
+
+#if defined(ASIO_HAS_CO_AWAIT)
+
+void start(asio::io_context& io);
 asio::awaitable<void> talk(asio::io_context& io);
+asio::awaitable<void> listen(duplex::tcp_connection<>& socket);
 asio::awaitable<void> serve(asio::local::stream_protocol::socket socket);
 
 asio::awaitable<void> talk(asio::io_context& io) {
@@ -33,16 +49,41 @@ asio::awaitable<void> talk(asio::io_context& io) {
         std::cout << answer.text() << '\n';
     }
     co_await socket.async_close(asio::use_awaitable);
+    std::cout << "closed with " << duplex::to_number(socket.result()->code) << '\n';
+}
+
+void start(asio::io_context& io) {
+    asio::co_spawn(io, talk(io), asio::detached);
+    io.run();
+}
+
+asio::awaitable<void> listen(duplex::tcp_connection<>& socket) {
+    using namespace asio::experimental::awaitable_operators;
+    for (;;) {
+        std::error_code error;
+        asio::steady_timer timer{socket.get_executor(), std::chrono::seconds{5}};
+        const auto first = co_await (socket.async_read(asio::redirect_error(asio::use_awaitable, error)) ||
+                                     timer.async_wait(asio::use_awaitable));
+        if (first.index() == 1)
+            socket.send("are you there?");
+        else if (!error)
+            std::cout << std::get<0>(first).text() << '\n';
+        else
+            co_return;
+    }
 }
 
 asio::awaitable<void> serve(asio::local::stream_protocol::socket socket) {
     duplex::connection connection{std::move(socket)};
-    co_await connection.async_accept(asio::use_awaitable);
-    for (;;) {
-        auto batch = co_await connection.async_read_batch(asio::use_awaitable);
+    std::error_code error;
+    auto token = asio::redirect_error(asio::use_awaitable, error);
+    co_await connection.async_accept(token);
+    while (!error) {
+        auto batch = co_await connection.async_read_batch(token);
         for (const duplex::message& message : batch)
             connection.send(message);
     }
+    if (error != duplex::errc::closed) std::cerr << error.message() << '\n';
 }
 
 #endif // ASIO_HAS_CO_AWAIT
@@ -78,10 +119,26 @@ void choose(asio::io_context& io) {
     };
 }
 
-void from_threads(duplex::server& server) {
-    server.on_open = [](duplex::server::peer& peer) {
-        std::thread{[handle = peer.handle()] { handle.send("from another thread"); }}.detach();
+void keep_handles(asio::io_context& io, duplex::server& server) {
+    std::mutex mutex;
+    std::vector<duplex::server::handle> members;
+    server.on_open = [&](duplex::server::peer& peer) {
+        const std::lock_guard lock{mutex};
+        members.push_back(peer.handle());
     };
+    server.on_close = [&](duplex::server::peer& peer, const duplex::close_result&) {
+        const std::lock_guard lock{mutex};
+        std::erase(members, peer.handle());
+    };
+    server.start();
+    io.run();
+}
+
+void tell_all(std::mutex& mutex, const std::vector<duplex::server::handle>& members) {
+    const auto news = duplex::prepared_message::text("encoded once, sent to all");
+    const std::lock_guard lock{mutex};
+    for (const auto& each : members)
+        each.send(news);
 }
 
 void explain(std::error_code error) {

@@ -110,11 +110,19 @@ void print(std::string_view text) {
     }
 }
 
-/// What a server says about itself goes to a terminal without what terminals obey.
+/// What a server says about itself goes to a terminal without what terminals obey: the controls of ASCII, and
+/// those that Unicode has above them (U+0080 to U+009F).
 std::string harmless(std::string_view text) {
     std::string result{text};
-    for (char& c : result)
-        if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7F) c = '?';
+    const bool is_utf8 = duplex::is_valid_utf8(std::as_bytes(std::span{text}));
+    for (std::size_t i = 0; i < result.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(result[i]);
+        const bool begins_control =
+            byte == 0xC2 && i + 1 < result.size() && static_cast<unsigned char>(result[i + 1]) < 0xA0;
+        if (begins_control) result[i + 1] = '?';
+        if ((byte < 0x20 && byte != '\n') || byte == 0x7F || begins_control || (byte >= 0x80 && !is_utf8))
+            result[i] = '?';
+    }
     return result;
 }
 

@@ -28,10 +28,10 @@ namespace duplex {
 /// callback closes its connection with 1011 and leaves the context's `run`; on a thread of the server's own
 /// it ends the program.
 ///
-/// Destroy it on the context's thread, while the context does not run, or in any callback: the server waits
-/// for callbacks that are running on threads of its own, then nothing is called any more and its connections
-/// are gone. Only where one of those threads destroys it, a callback may still be running on the context's.
-/// Handles of its connections may be kept as long as the context lives.
+/// Destroy it before its context: on the context's thread, while the context does not run, or in any
+/// callback. The server waits for callbacks that are running on threads of its own, then nothing is called
+/// any more and its connections are gone. Only where one of those threads destroys it, a callback may still
+/// be running on the context's. Handles of its connections may outlive all that: `send` then says `not_open`.
 class server {
     detail::intrusive_ptr<detail::server_core> core_;
 
@@ -39,19 +39,24 @@ public:
     /// One connection; see `connection` for its thread rule. The reference ends with `on_close`; other
     /// threads and longer lives use `peer::handle()`.
     using peer = detail::server_core::peer;
+    /// Refers to a connection from any thread and for any time; made by `peer::handle()`.
+    using handle = peer::handle_type;
 
     /// Decides about a request before it is answered; nothing returned: accept. Optional.
     std::function<std::optional<rejection>(const server_handshake& request)>& on_request = core_->on_request;
-    /// A connection is open. `peer.opening_outcome()` shows the request, in this callback only.
+    /// A connection is open. `peer.opening_outcome()` shows the request, in this callback only. To keep the
+    /// peer use `peer.handle()`, to take it over use `on_connection`. One that is moved from belongs to
+    /// whoever has it: the server reads it still, but calls nothing for it any more and does not stop it.
     std::function<void(peer&)>& on_open = core_->on_open;
     /// A message has come; it is a view that ends with the callback.
     std::function<void(peer&, const message&)>& on_message = core_->on_message;
     /// A connection that was open has ended; called exactly once for each.
     std::function<void(peer&, const close_result&)>& on_close = core_->on_close;
     /// Takes an open connection over, for instance into a coroutine of its own; then the three callbacks
-    /// above are not called for it, and stopping the server leaves it alone.
+    /// above are not called for it, and stopping the server leaves it alone. Set before `start` as all are.
     std::function<void(peer connection)>& on_connection = core_->on_connection;
-    /// An opening handshake failed, or the system refused to accept. The server goes on.
+    /// An opening handshake failed, or the system refused to accept. Rejections of the application's own are
+    /// told too, as `errc::request_rejected`. The server goes on.
     std::function<void(std::error_code)>& on_error = core_->on_error;
 
     explicit server(asio::io_context& context, server_options options = {})
@@ -66,8 +71,9 @@ public:
     }
 
     /// Listens and begins to accept; once. Errors: those of the system's calls, those that the options call
-    /// for (`errc::subprotocol_invalid`, `header_name_invalid`, `header_value_invalid`, `header_reserved`),
-    /// `errc::already_open`. After an error it may be tried again.
+    /// for (`errc::host_not_numeric`, `origin_invalid`, `subprotocol_invalid`, `header_name_invalid`,
+    /// `header_value_invalid`, `header_reserved`, `fragments_not_taken`), `errc::already_open`. After an
+    /// error it may be tried again.
     void start(std::error_code& error) {
         error = shards_.empty() ? core_->check() : make_error_code(errc::already_open);
         if (error) return;
@@ -76,7 +82,10 @@ public:
         where.host = options.host;
         where.port = options.port;
         where.reuse_port = options.threads > 1;
-        error = add_shard(context_, where);
+        // Listeners that share a port share it with those of any other program of the same user as well: a
+        // port that is taken shows only to one that doesn't share.
+        if (where.reuse_port && where.port != 0) error = probe(where);
+        if (!error) error = add_shard(context_, where);
         for (unsigned i = 1; i < options.threads && !error; ++i) {
             where.port = shards_.front()->port();
             auto* worker = asio::use_service<detail::server_threads>(context_).take();
@@ -118,8 +127,9 @@ public:
     }
 
     /// Stops accepting and closes every connection with `code` (`going_away` where that may not travel); each
-    /// ends within `timeouts::close`, and then the context has nothing of the server's left to run. A second
-    /// call changes nothing. Any thread.
+    /// ends within `timeouts::close` (where that is 0 there is no bound: a peer that never answers is waited
+    /// for), and then the context has nothing of the server's left to run. A second call changes nothing, and
+    /// there is no second `start`. Any thread.
     void stop(close_code code = close_code::going_away) {
         if (check_close(code, {})) code = close_code::going_away;
         for (auto& each : shards_)
@@ -127,6 +137,12 @@ public:
     }
 
 private:
+    /// Whether the port is free.
+    [[nodiscard]] std::error_code probe(listen_options where) {
+        where.reuse_port = false;
+        return listener<>{context_.get_executor()}.open(where);
+    }
+
     std::error_code add_shard(asio::io_context& context, const listen_options& where) {
         shards_.emplace_back(new detail::server_shard{core_, context, context_});
         return shards_.back()->open(where);

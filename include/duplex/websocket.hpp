@@ -29,9 +29,16 @@ namespace duplex {
 /// names the rule. `binaryType` has no counterpart: a `message` gives its bytes as they are.
 ///
 /// Thread rule: all functions: any thread. Callbacks run on the context, one at a time, also when several
-/// threads run it; set them before the context can run, or use the constructor without URL and `open`. A
-/// callback may destroy the object; once it is destroyed no callback begins. Where another thread destroys
-/// it, one that is running is not waited for. It must be destroyed before its context.
+/// threads run it; set them before the context can run, or use the constructor without URL and `open`.
+///
+/// A callback may call every function of the object, destroy it, and throw, but not assign the callback that
+/// is running. What leaves `on_open` or `on_message` fails the connection with 1011: then come an error event
+/// with `errc::callback_threw` and the close event, as soon as the context runs again. What leaves `on_error`
+/// delays the close event until then, and what leaves `on_close` changes nothing. The exception goes on to
+/// whoever runs the context.
+///
+/// Destroy it before its context. Once it is destroyed no callback begins; where another thread destroys it,
+/// one that is running is not waited for.
 class websocket {
     detail::intrusive_ptr<detail::websocket_core> core_;
 
@@ -46,20 +53,23 @@ public:
         : core_{new detail::websocket_core{context}} {}
 
     /// Starts to connect once the context runs. `protocols`: offered subprotocols, in order of preference.
+    /// What is wrong with the arguments comes as an error event.
     websocket(asio::io_context& context, std::string_view url, std::vector<std::string> protocols = {},
               connect_options options = {})
         : websocket{context} {
-        open(url, std::move(protocols), std::move(options));
+        start(url, std::move(protocols), std::move(options));
     }
     websocket(const websocket&) = delete;
     websocket& operator=(const websocket&) = delete;
     ~websocket() { core_->release(); }
 
     /// Starts to connect, for an object made without a URL; once, after that `errc::already_open`.
+    /// `errc::fragments_not_taken` where the options ask for fragments; nothing happens then. What else is
+    /// wrong with the arguments comes as an error event.
     std::error_code open(std::string_view url, std::vector<std::string> protocols = {},
                          connect_options options = {}) {
-        if (!protocols.empty()) options.subprotocols = std::move(protocols);
-        return core_->open(url, std::move(options));
+        if (options.connection.deliver_fragments) return errc::fragments_not_taken;
+        return start(url, std::move(protocols), std::move(options));
     }
 
     /// Queues a text message, which must be UTF-8. Accepted only while `ready_state()` is open.
@@ -68,6 +78,8 @@ public:
     }
     /// Queues a binary message.
     send_status send(std::span<const std::byte> binary) { return core_->send(opcode::binary, binary); }
+    /// Queues a copy of a message that has come, or of any other.
+    send_status send(const message& copied) { return core_->send(copied.op(), copied.bytes()); }
 
     /// Starts the closing handshake, or gives up connecting. `code` is 1000, 3000-4999, or `no_status` for
     /// none; `reason` is at most 123 bytes of UTF-8. Errors name the rule that the arguments break; nothing
@@ -91,6 +103,13 @@ public:
     [[nodiscard]] std::string protocol() const { return core_->protocol(); }
     /// The agreed extensions; empty where there are none.
     [[nodiscard]] std::string extensions() const { return core_->extensions(); }
+
+private:
+    std::error_code start(std::string_view url, std::vector<std::string>&& protocols,
+                          connect_options&& options) {
+        if (!protocols.empty()) options.subprotocols = std::move(protocols);
+        return core_->open(url, std::move(options));
+    }
 };
 
 } // namespace duplex

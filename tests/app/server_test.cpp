@@ -464,48 +464,69 @@ TEST_CASE("gives a connection away whole") {
     CHECK(others == 0);
 }
 
-TEST_CASE("says what keeps it from starting") {
+TEST_CASE("a peer that is moved away belongs to whoever has it") {
     asio::io_context io;
-    server first{io};
-    first.start();
-    CHECK_THROWS_AS(first.start(), std::system_error);
-    std::error_code error;
-    first.start(error);
-    CHECK(error == errc::already_open);
-    const auto threads = GENERATE(1U, 3U);
-    server_options options;
-    options.threads = threads;
-    SECTION("the port is in use") {
-        options.port = first.port();
-        server second{io, options};
-        CHECK_THROWS_AS(second.start(), std::system_error);
-        second.start(error);
-        CHECK(error == asio::error::address_in_use);
-        CHECK(second.port() == 0);
+    echoing here{io};
+    std::vector<server::peer> kept;
+    const bool of_open = GENERATE(true, false);
+    bool throwing = false;
+    const auto take = [&](server::peer& peer) {
+        kept.push_back(std::move(peer));
+        if (throwing) throw std::runtime_error{"mine"};
+    };
+    if (of_open)
+        here.it.on_open = take;
+    else
+        here.it.on_message = [&](server::peer& peer, const message&) { take(peer); };
+    here.it.start();
+    watched client{io, url_of(here.it)};
+    client.then_open = [&] { client.socket->send("x"); };
+    SECTION("and lives on beside the server, which still reads it") {
+        run_until(io, [&] { return !kept.empty() && client.saw("open"); });
+        client.socket->send("nobody is told");
+        kept.front().send("still here");
+        run_until(io, [&] { return client.saw("message still here"); });
+        here.it.stop();
+        io.poll();
+        CHECK(kept.front().is_open());
+        client.socket->close(1000);
+        run_out(io);
+        REQUIRE(kept.front().result());
+        CHECK(kept.front().result()->code == close_code::normal);
+        CHECK(client.seen.back() == "close 1000 clean");
     }
-    SECTION("the host is no address") {
-        options.host = "localhost";
-        server second{io, options};
-        second.start(error);
-        CHECK(error == asio::error::invalid_argument);
-        second.stop();
+    SECTION("and may be dropped") {
+        run_until(io, [&] { return !kept.empty(); });
+        kept.clear();
+        here.it.stop();
+        run_out(io);
+        CHECK(client.seen.back() == "close 1001 clean");
     }
-    SECTION("a subprotocol is no token") {
-        options.subprotocols = {"a b"};
-        server second{io, options};
-        second.start(error);
-        CHECK(error == errc::subprotocol_invalid);
+    SECTION("and may outlive the server") {
+        std::optional<server> gone{std::in_place, io};
+        std::optional<server::peer> one;
+        gone->on_open = [&](server::peer& peer) { one = std::move(peer); };
+        gone->start();
+        watched second{io, url_of(*gone)};
+        run_until(io, [&] { return one && second.saw("open") && !kept.empty(); });
+        gone.reset();
+        one->send("still here");
+        run_until(io, [&] { return second.saw("message still here"); });
+        second.socket->close(1000);
+        client.socket->close(1000);
+        here.it.stop();
+        run_out(io);
+        CHECK(second.seen.back() == "close 1000 clean");
     }
-    SECTION("a header is none, or the handshake's") {
-        const bool reserved = GENERATE(false, true);
-        options.headers = {{reserved ? "Upgrade" : "X\n", "a"}};
-        server second{io, options};
-        second.start(error);
-        CHECK(error == (reserved ? errc::header_reserved : errc::header_name_invalid));
+    SECTION("and is closed by an exception all the same") {
+        throwing = true;
+        CHECK_THROWS_AS(run_out(io), std::runtime_error);
+        here.it.stop();
+        run_out(io);
+        CHECK(client.seen.back().starts_with("close 1011"));
     }
-    // The first one is as it was.
-    watched client{io, url_of(first)};
-    run_until(io, [&] { return client.saw("open"); });
+    CHECK(here.it.peer_count() == 0);
+    CHECK(here.seen == (of_open ? history{} : history{"open /"}));
 }
 
 } // namespace

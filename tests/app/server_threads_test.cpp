@@ -112,7 +112,7 @@ TEST_CASE("messages reach peers from other threads, also while they go") {
     asio::io_context io;
     server here{io, on_threads(2)};
     std::mutex mutex;
-    std::vector<server::peer::handle_type> peers;
+    std::vector<server::handle> peers;
     here.on_open = [&](server::peer& peer) {
         const std::lock_guard lock{mutex};
         peers.push_back(peer.handle());
@@ -160,7 +160,7 @@ TEST_CASE("stopping in a callback of one thread stops all") {
 TEST_CASE("handles may be kept after the server is gone") {
     asio::io_context io;
     std::mutex mutex;
-    std::vector<server::peer::handle_type> peers;
+    std::vector<server::handle> peers;
     {
         server here{io, on_threads(3)};
         here.on_open = [&](server::peer& peer) {

@@ -159,22 +159,41 @@ TEST_CASE("callbacks may share what they need, the socket included") {
     CHECK(watcher.expired());
 }
 
-TEST_CASE("an exception leaves the context's run and the connection goes its way") {
+TEST_CASE("an exception leaves the context's run, and the end comes all the same") {
     asio::io_context io;
     raw_server server{io};
     watched client{io, server.url()};
-    SECTION("from on_open: the connection stays open, as in a browser") {
-        client.then_open = [] { throw std::runtime_error{"mine"}; };
+    const auto thrower = [] { throw std::runtime_error{"mine"}; };
+    SECTION("from on_open: it fails with 1011") {
+        client.then_open = thrower;
+        const bool answers = GENERATE(false, true);
+        server.open(io);
+        server.peer().send(frame_bytes(role::server, opcode::text, "x"));
+        CHECK_THROWS_AS(run_out(io), std::runtime_error);
+        CHECK(client.socket->ready_state() == ready_state::closing);
+        CHECK(client.socket->send("late") == send_status::not_open);
+        run_until(io, [&] { return !server.peer().received().empty(); });
+        CHECK(read_frames(server.peer().take())->front().payload == close_payload(1011));
+        if (answers) server.peer().send(frame_bytes(role::server, opcode::close, close_payload(1011)));
+        server.peer().shutdown_send();
+        run_out(io);
+        CHECK(client.seen == history{"open", "error", "close 1006"});
+        CHECK(client.error == errc::callback_threw);
+    }
+    SECTION("from on_open, after the socket is destroyed") {
+        client.then_open = [&] {
+            client.socket.reset();
+            thrower();
+        };
         server.open(io);
         CHECK_THROWS_AS(run_out(io), std::runtime_error);
-        server.peer().send(frame_bytes(role::server, opcode::text, "x"));
-        run_until(io, [&] { return client.saw("message x"); });
+        run_until(io, [&] { return server.peer().ended(); });
         server.peer().drop();
         run_out(io);
-        CHECK(client.seen == history{"open", "message x", "error", "close 1006"});
+        CHECK(client.seen == history{"open"});
     }
     SECTION("from on_message: it fails with 1011") {
-        client.then_message = [](const message&) { throw std::runtime_error{"mine"}; };
+        client.then_message = [&](const message&) { thrower(); };
         server.open(io);
         server.peer().send(frame_bytes(role::server, opcode::text, "x"));
         CHECK_THROWS_AS(run_out(io), std::runtime_error);
@@ -184,6 +203,38 @@ TEST_CASE("an exception leaves the context's run and the connection goes its way
         CHECK(client.seen == history{"open", "message x", "error", "close 1006"});
         CHECK(client.error == errc::callback_threw);
         CHECK(read_frames(server.peer().take())->front().payload == close_payload(1011));
+    }
+    SECTION("from on_error: the close event still comes, once") {
+        client.then_error = thrower;
+        const bool opens = GENERATE(false, true);
+        if (opens) server.open(io);
+        if (!opens) REQUIRE_FALSE(server.await_request(io).empty());
+        server.peer().drop();
+        CHECK_THROWS_AS(run_out(io), std::runtime_error);
+        CHECK_FALSE(client.closed());
+        CHECK(client.socket->ready_state() == ready_state::closed);
+        run_out(io);
+        CHECK(client.seen ==
+              (opens ? history{"open", "error", "close 1006"} : history{"error", "close 1006"}));
+    }
+    SECTION("from on_error, after the socket is destroyed: nothing comes") {
+        client.then_error = [&] {
+            client.socket.reset();
+            thrower();
+        };
+        REQUIRE_FALSE(server.await_request(io).empty());
+        server.peer().drop();
+        CHECK_THROWS_AS(run_out(io), std::runtime_error);
+        run_out(io);
+        CHECK(client.seen == history{"error"});
+    }
+    SECTION("from on_close: it was the last thing") {
+        client.then_close = thrower;
+        REQUIRE_FALSE(server.await_request(io).empty());
+        server.peer().drop();
+        CHECK_THROWS_AS(run_out(io), std::runtime_error);
+        run_out(io);
+        CHECK(client.seen == history{"error", "close 1006"});
     }
 }
 

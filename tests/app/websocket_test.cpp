@@ -116,6 +116,20 @@ TEST_CASE("sends text and binary, masked and in order") {
     CHECK(frames[2].payload.empty());
 }
 
+TEST_CASE("sends a message on as it came") {
+    opened it;
+    it.client.then_message = [&](const message& m) { CHECK(accepted(it.client.socket->send(m))); };
+    it.server.peer().send(frame_bytes(role::server, opcode::text, "text") +
+                          frame_bytes(role::server, opcode::binary, std::string("\0\xff", 2)));
+    it.await_bytes(10 + 8);
+    const auto frames = it.written();
+    REQUIRE(frames.size() == 2);
+    CHECK(frames[0].payload == "text");
+    CHECK(frames[0].op == 1);
+    CHECK(frames[1].payload == std::string("\0\xff", 2));
+    CHECK(frames[1].op == 2);
+}
+
 TEST_CASE("counts what the transport has not taken") {
     opened it;
     auto& socket = *it.client.socket;
@@ -265,6 +279,29 @@ TEST_CASE("tells what is wrong with the arguments as an error event") {
     CHECK(client.error == condition::misuse);
     CHECK(client.what == make_error_code(error).message());
     CHECK_FALSE(client.response.has_value());
+}
+
+TEST_CASE("takes no options that would lose its messages") {
+    connect_options options;
+    options.connection.deliver_fragments = true;
+    asio::io_context io;
+    SECTION("where it is opened") {
+        watched client{io};
+        CHECK(client.socket->open("ws://127.0.0.1:1/", {}, options) == errc::fragments_not_taken);
+        CHECK(io.poll() == 0);
+        // Nothing has happened: it may be opened yet.
+        CHECK_FALSE(client.socket->open("ftp://x"));
+    }
+    SECTION("where it is made: by an error event") {
+        websocket socket{io, "ws://127.0.0.1:1/", {}, options};
+        std::vector<std::error_code> seen;
+        socket.on_error = [&](const error_event& event) { seen.push_back(event.error); };
+        bool closed = false;
+        socket.on_close = [&](const close_event&) { closed = true; };
+        run_out(io);
+        CHECK(seen == std::vector{make_error_code(errc::fragments_not_taken)});
+        CHECK(closed);
+    }
 }
 
 TEST_CASE("tells that nobody listens") {

@@ -54,6 +54,9 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::method_not_get).name == "method_not_get");
     CHECK(duplex::explain(errc::upgrade_refused).name == "upgrade_refused");
     CHECK(duplex::explain(errc::url_invalid).name == "url_invalid");
+    CHECK(duplex::explain(errc::origin_invalid).name == "origin_invalid");
+    CHECK(duplex::explain(errc::host_not_numeric).name == "host_not_numeric");
+    CHECK(duplex::explain(errc::fragments_not_taken).name == "fragments_not_taken");
     CHECK(duplex::explain(errc::operation_pending).name == "operation_pending");
     CHECK(duplex::explain(errc::closed).name == "closed");
     CHECK(duplex::explain(errc::random_source_failed).name == "random_source_failed");
@@ -136,6 +139,8 @@ TEST_CASE("a message says the rule and where it stands") {
     }
     CHECK(std::error_code(errc::invalid_utf8).message() == "a text message is not UTF-8 (RFC 6455 8.1)");
     CHECK(std::string_view(duplex::error_category().name()) == "duplex");
+    // A server that was started and a socket that was opened have this one in common.
+    CHECK(std::error_code(errc::already_open).message().find("handshake") == std::string::npos);
 }
 
 TEST_CASE("each condition has words of its own") {

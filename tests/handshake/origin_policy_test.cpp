@@ -139,6 +139,44 @@ TEST_CASE("ignores list entries that are no origin") {
     CHECK(listed("http://example.com", {"example.com", "http://example.com"}));
 }
 
+TEST_CASE("knows which entries of a list can match") {
+    const auto entry = GENERATE(values<std::string>(
+        {"*", "null", "https://example.com", "http://localhost:8080", "https://example.com:443",
+         "http://[::1]:9002", "HTTPS://Example.com", "chrome-extension://abcd"}));
+    CAPTURE(entry);
+    CHECK(duplex::is_origin_entry(entry));
+    CHECK(listed(entry, {entry}));
+}
+
+TEST_CASE("knows which entries of a list can not match") {
+    const auto entry = GENERATE(values<std::string>({"",
+                                                     "NULL",
+                                                     "**",
+                                                     "example.com",
+                                                     "example.com:443",
+                                                     "//example.com",
+                                                     "https://",
+                                                     "https:example.com",
+                                                     "https://example.com/",
+                                                     "https://example.com/path",
+                                                     "https://example.com?x",
+                                                     "https://user@example.com",
+                                                     "https://example.com:0",
+                                                     "https://example.com:65536",
+                                                     "*.example.com",
+                                                     "https://*.example.com",
+                                                     "https://*",
+                                                     "*://example.com",
+                                                     "1http://example.com",
+                                                     "https://example.com ",
+                                                     " https://example.com",
+                                                     "https://b\xc3\xbc"
+                                                     "cher.example",
+                                                     "https://a.example,https://b.example"}));
+    CAPTURE(entry);
+    CHECK_FALSE(duplex::is_origin_entry(entry));
+}
+
 TEST_CASE("allows null only where the list says so") {
     CHECK_FALSE(listed("null", {"http://example.com"}));
     CHECK(listed("null", {"http://example.com", "null"}));

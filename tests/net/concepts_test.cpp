@@ -52,7 +52,9 @@ struct enough : no_executor {
 };
 
 template <class Stream>
-concept can_be_connected = requires { typename duplex::connection<Stream>; };
+concept can_be_connected = requires {
+    typename duplex::connection<Stream>;
+};
 
 static_assert(!async_stream<no_executor>);
 static_assert(!async_stream<only_reads>);

@@ -323,7 +323,13 @@ TEST_CASE("a connection without messages is closed at the idle deadline") {
 
 TEST_CASE("without deadlines nothing ends an idle connection") {
     connection_options options;
-    options.timeouts = {.connect = 0ms, .handshake = 0ms, .ping_interval = 0ms, .pong = 0ms, .idle = 0ms, .write = 0ms, .close = 0ms};
+    options.timeouts = {.connect = 0ms,
+                        .handshake = 0ms,
+                        .ping_interval = 0ms,
+                        .pong = 0ms,
+                        .idle = 0ms,
+                        .write = 0ms,
+                        .close = 0ms};
     scripted one{any_role(), options};
     one.open();
     ending<> run;

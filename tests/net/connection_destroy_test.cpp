@@ -40,10 +40,10 @@ enum class doing {
 };
 
 doing each_state() {
-    return GENERATE(values({doing::nothing, doing::reading_request, doing::looking_at_request, doing::refusing,
-                            doing::shaking, doing::open, doing::reading, doing::reading_batch,
-                            doing::holding_batch, doing::running, doing::writing, doing::closing,
-                            doing::closing_and_reading, doing::answered_close, doing::failed}));
+    return GENERATE(values(
+        {doing::nothing, doing::reading_request, doing::looking_at_request, doing::refusing, doing::shaking,
+         doing::open, doing::reading, doing::reading_batch, doing::holding_batch, doing::running,
+         doing::writing, doing::closing, doing::closing_and_reading, doing::answered_close, doing::failed}));
 }
 
 /// All that a connection may be waited for with, counted.
@@ -59,12 +59,12 @@ struct endings {
     int started = 0;
 
     [[nodiscard]] int completed() const {
-        return opening.calls + read.calls + batch.calls + run.calls + sent.calls + drained.calls + ping.calls +
-               closed.calls;
+        return opening.calls + read.calls + batch.calls + run.calls + sent.calls + drained.calls +
+               ping.calls + closed.calls;
     }
     [[nodiscard]] bool none_twice() const {
-        return opening.calls <= 1 && read.calls <= 1 && batch.calls <= 1 && run.calls <= 1 && sent.calls <= 1 &&
-               drained.calls <= 1 && ping.calls <= 1 && closed.calls <= 1;
+        return opening.calls <= 1 && read.calls <= 1 && batch.calls <= 1 && run.calls <= 1 &&
+               sent.calls <= 1 && drained.calls <= 1 && ping.calls <= 1 && closed.calls <= 1;
     }
 };
 
@@ -85,7 +85,9 @@ struct situation {
     endings& ends;
     std::shared_ptr<void> held;
 
-    octets frame(opcode op, std::string_view payload) const { return frame_bytes(peer_of(self), op, payload); }
+    octets frame(opcode op, std::string_view payload) const {
+        return frame_bytes(peer_of(self), op, payload);
+    }
 
     void bring(doing what) {
         switch (what) {
@@ -162,7 +164,8 @@ private:
 };
 
 bool fits(doing what, role self) {
-    const bool servers = what == doing::reading_request || what == doing::looking_at_request || what == doing::refusing;
+    const bool servers =
+        what == doing::reading_request || what == doing::looking_at_request || what == doing::refusing;
     return self == role::server ? what != doing::shaking : !servers;
 }
 
@@ -227,7 +230,8 @@ TEST_CASE("a context that is destroyed in any state destroys the handlers and ca
             std::shared_ptr<int> held;
         };
         auto pair = test::make_stream_pair(*io);
-        const auto owner = std::make_shared<both>(both{memory_connection{std::move(pair.first)}, std::move(pair.second), held});
+        const auto owner = std::make_shared<both>(
+            both{memory_connection{std::move(pair.first)}, std::move(pair.second), held});
         situation{*io, owner->it, owner->peer, self, ends, owner}.bring(what);
         // One from another thread's way, and one posted, are still under way.
         owner->it.async_send("not yet there", keeping(owner, [&](std::error_code) { ++completed; }));
@@ -326,8 +330,10 @@ TEST_CASE("a context that is destroyed takes the coroutines with it that hold co
     {
         asio::io_context io;
         auto pair = test::make_stream_pair(io);
-        asio::co_spawn(io, converse(memory_connection{std::move(pair.first)}, true, held, &at_server), asio::detached);
-        asio::co_spawn(io, converse(memory_connection{std::move(pair.second)}, false, held, &at_client), asio::detached);
+        asio::co_spawn(io, converse(memory_connection{std::move(pair.first)}, true, held, &at_server),
+                       asio::detached);
+        asio::co_spawn(io, converse(memory_connection{std::move(pair.second)}, false, held, &at_client),
+                       asio::detached);
         for (std::size_t i = 0; i < steps; ++i)
             io.poll_one();
         CHECK(held.use_count() == 3);

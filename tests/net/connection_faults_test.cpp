@@ -58,7 +58,8 @@ struct whole_life {
         CHECK(accepted == 1);
         CHECK(shaken == 1);
         CHECK(ran <= 1);
-        if (both.server.result() && accepted == 1) CHECK(ran == (both.server.opening_outcome()->error ? 0 : 1));
+        if (both.server.result() && accepted == 1)
+            CHECK(ran == (both.server.opening_outcome()->error ? 0 : 1));
         if (!opened) return;
         CHECK(sent == sends);
         CHECK(pinged == 1);
@@ -137,7 +138,8 @@ TEST_CASE("whatever step fails under scripted frames, a run ends once") {
             one.it->async_handshake(uri_of("ws://localhost/"), opened.handler());
             one.run();
             // Not sent where the first write failed.
-            if (const auto request = one.peer.take_pending(); !request.empty()) one.peer.send(answer_to(request));
+            if (const auto request = one.peer.take_pending(); !request.empty())
+                one.peer.send(answer_to(request));
             one.run();
         }
         CHECK(opened.calls == 1);

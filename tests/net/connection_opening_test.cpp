@@ -219,7 +219,9 @@ TEST_CASE("answers a malformed request and ends") {
     unopened one;
     const auto request = GENERATE(values<std::string>(
         {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "nonsense\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\n\r\n"}));
-    const std::string_view status = request.starts_with("GET") ? "426" : request.starts_with("POST") ? "405" : "400";
+    const std::string_view status = request.starts_with("GET")    ? "426"
+                                    : request.starts_with("POST") ? "405"
+                                                                  : "400";
     ending<> read;
     one.it->async_read_request(read.handler());
     one.peer.send(request);

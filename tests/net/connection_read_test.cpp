@@ -203,7 +203,8 @@ TEST_CASE("reading ends with errc::closed after the peer's Close") {
 TEST_CASE("reading ends with the rule that the peer broke, and nothing more is delivered") {
     scripted one{any_role()};
     one.open();
-    one.peer.send(one.frame(opcode::text, "good") + one.frame(opcode::text, "\xff") + one.frame(opcode::text, "late"));
+    one.peer.send(one.frame(opcode::text, "good") + one.frame(opcode::text, "\xff") +
+                  one.frame(opcode::text, "late"));
     read_ending good;
     one.it->async_read(good.handler());
     one.run();
@@ -253,7 +254,8 @@ TEST_CASE("a large message is received whole whatever the sizes of the reads") {
         large[i] = static_cast<char>('a' + i * i % 23);
     one.peer.send(one.frame(opcode::text, "before") + one.frame(opcode::binary, large) +
                   one.frame(opcode::text, "after"));
-    for (const std::string_view wanted : {std::string_view{"before"}, std::string_view{large}, std::string_view{"after"}}) {
+    for (const std::string_view wanted :
+         {std::string_view{"before"}, std::string_view{large}, std::string_view{"after"}}) {
         read_ending read;
         one.it->async_read(read.handler());
         one.run();

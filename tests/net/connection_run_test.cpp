@@ -262,8 +262,7 @@ TEST_CASE("a callback may end its run and start the next reader at once") {
         },
         asio::bind_cancellation_slot(signal.slot(), run.handler()));
     one.peer.send(one.frame(opcode::text, "a") + one.frame(opcode::text, "b"));
-    if (then == 3)
-        CHECK_THROWS(one.run());
+    if (then == 3) CHECK_THROWS(one.run());
     one.run();
     one.peer.shutdown_send();
     one.run();
@@ -312,8 +311,7 @@ TEST_CASE("a callback may destroy its connection") {
         },
         run.handler());
     one.peer.send(one.frame(opcode::text, "a") + one.frame(opcode::text, "b"));
-    if (and_throw)
-        CHECK_THROWS_AS(one.run(), std::runtime_error);
+    if (and_throw) CHECK_THROWS_AS(one.run(), std::runtime_error);
     one.run();
     CHECK(run.failed_with(errc::aborted));
     CHECK(seen == strings{"a"});

@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 namespace {
 
 using executor = asio::io_context::executor_type;
-using tcp_socket = asio::basic_stream_socket<asio::ip::tcp, executor>;
+using asio_socket = asio::basic_stream_socket<asio::ip::tcp, executor>;
 using local_socket = asio::basic_stream_socket<asio::local::stream_protocol, executor>;
 
 /// Two connected sockets of a kind.
@@ -48,10 +48,19 @@ void run_until(asio::io_context& io, Done done) {
         REQUIRE(io.run_one() == 1);
 }
 
-template <class Socket>
+/// The socket of Asio's that a stream is made from.
+template <class Stream>
+using plain_socket = std::conditional_t<std::is_same_v<Stream, tcp_socket>, asio_socket, Stream>;
+
+template <class Stream>
 struct socket_fixture {
-    explicit socket_fixture(const connection_options& options = {})
-        : it{std::in_place, std::move(ends.first), options} {}
+    explicit socket_fixture(const connection_options& options = {}, int buffers = 0) {
+        if (buffers != 0) {
+            ends.first.set_option(asio::socket_base::send_buffer_size{buffers});
+            ends.second.set_option(asio::socket_base::receive_buffer_size{buffers});
+        }
+        it.emplace(Stream{std::move(ends.first)}, options);
+    }
 
     void open() {
         ending<> opened;
@@ -71,17 +80,17 @@ struct socket_fixture {
     }
 
     asio::io_context io;
-    std::pair<Socket, Socket> ends = socket_pair<Socket>(io);
-    std::optional<connection<Socket>> it;
-    Socket& peer = ends.second;
+    std::pair<plain_socket<Stream>, plain_socket<Stream>> ends = socket_pair<plain_socket<Stream>>(io);
+    std::optional<connection<Stream>> it;
+    plain_socket<Stream>& peer = ends.second;
 };
 
-template <class Socket>
+template <class Stream>
 void echo_over_sockets() {
     asio::io_context io;
-    auto ends = socket_pair<Socket>(io);
-    connection server{std::move(ends.first)};
-    connection client{std::move(ends.second)};
+    auto ends = socket_pair<plain_socket<Stream>>(io);
+    connection server{Stream{std::move(ends.first)}};
+    connection client{Stream{std::move(ends.second)}};
     ending<> accepted;
     ending<> shaken;
     ending<> run;
@@ -112,39 +121,11 @@ void echo_over_sockets() {
     io.run();
 }
 
-} // namespace
-
-TEST_CASE("opens, echoes and closes over loopback TCP") { echo_over_sockets<tcp_socket>(); }
-
-TEST_CASE("opens, echoes and closes over a unix socket") { echo_over_sockets<local_socket>(); }
-
-TEST_CASE("opens, echoes and closes over the sockets of any executor") {
-    asio::io_context io;
-    asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
-    asio::ip::tcp::socket to_client{io};
-    asio::ip::tcp::socket to_server{io};
-    to_server.connect(acceptor.local_endpoint());
-    acceptor.accept(to_client);
-    connection server{std::move(to_client)};
-    connection client{std::move(to_server)};
-    ending<> accepted;
-    ending<> shaken;
-    server.async_accept(accepted.handler());
-    client.async_handshake(uri_of("ws://localhost/"), shaken.handler());
-    run_until(io, [&] { return accepted.calls + shaken.calls == 2; });
-    ending<> run;
-    server.async_run([&](const message& m) { server.send(m); }, run.handler());
-    client.send("any");
-    read_ending echo;
-    client.async_read(echo.handler());
-    run_until(io, [&] { return echo.calls != 0; });
-    CHECK(echo.text() == "any");
-}
-
-TEST_CASE("an echo to a peer that is slow to read arrives unharmed") {
+template <class Stream>
+void slow_peer() {
     connection_options options;
     options.limits.queue_watermark = 100'000;
-    socket_fixture<local_socket> one{options};
+    socket_fixture<Stream> one{options, 10'000};
     one.open();
     ending<> run;
     one.it->async_run([&](const message& m) { CHECK(accepted(one.it->send(m))); }, run.handler());
@@ -179,8 +160,9 @@ TEST_CASE("an echo to a peer that is slow to read arrives unharmed") {
     CHECK(run.calls == 0);
 }
 
-TEST_CASE("a reset of the transport ends everything with an error") {
-    socket_fixture<tcp_socket> one;
+template <class Stream>
+void reset() {
+    socket_fixture<Stream> one;
     one.open();
     ending<> run;
     ending<> sent;
@@ -202,8 +184,9 @@ TEST_CASE("a reset of the transport ends everything with an error") {
     one.io.run();
 }
 
-TEST_CASE("a peer that only ended its own direction is told nothing and gone") {
-    socket_fixture<tcp_socket> one;
+template <class Stream>
+void half_end() {
+    socket_fixture<Stream> one;
     one.open();
     ending<message> read;
     one.it->async_read(read.handler());
@@ -216,8 +199,9 @@ TEST_CASE("a peer that only ended its own direction is told nothing and gone") {
     CHECK(error == asio::error::eof);
 }
 
-TEST_CASE("an orderly end loses nothing that was sent before it") {
-    socket_fixture<tcp_socket> one;
+template <class Stream>
+void orderly_end() {
+    socket_fixture<Stream> one;
     one.open();
     ending<> closed;
     const std::string large(500'000, 'x');
@@ -226,7 +210,8 @@ TEST_CASE("an orderly end loses nothing that was sent before it") {
     one.io.poll();
     one.io.restart();
     // The peer still talks while ours is on its way.
-    one.send(frame_bytes(role::client, opcode::text, "unread") + frame_bytes(role::client, opcode::close, close_payload(1000)));
+    one.send(frame_bytes(role::client, opcode::text, "unread") +
+             frame_bytes(role::client, opcode::close, close_payload(1000)));
     octets received;
     std::array<char, 16'384> memory;
     one.peer.non_blocking(true);
@@ -251,18 +236,19 @@ TEST_CASE("an orderly end loses nothing that was sent before it") {
     CHECK(closed.well());
 }
 
-TEST_CASE("a context with waiting socket connections is destroyed without a trace") {
+template <class Stream>
+void destroyed_context() {
     const auto held = std::make_shared<int>();
     {
         asio::io_context io;
         struct both {
-            connection<tcp_socket> it;
-            tcp_socket peer;
+            connection<Stream> it;
+            plain_socket<Stream> peer;
             std::shared_ptr<int> held;
         };
-        auto ends = socket_pair<tcp_socket>(io);
-        const auto owner =
-            std::make_shared<both>(both{connection<tcp_socket>{std::move(ends.first)}, std::move(ends.second), held});
+        auto ends = socket_pair<plain_socket<Stream>>(io);
+        const auto owner = std::make_shared<both>(
+            both{connection<Stream>{Stream{std::move(ends.first)}}, std::move(ends.second), held});
         asio::write(owner->peer, asio::buffer(plain_request));
         int opened = 0;
         owner->it.async_accept([owner, &opened](std::error_code) {
@@ -276,4 +262,61 @@ TEST_CASE("a context with waiting socket connections is destroyed without a trac
         CHECK(held.use_count() == 2);
     }
     CHECK(held.use_count() == 1);
+}
+
+} // namespace
+
+TEST_CASE("opens, echoes and closes over loopback TCP") {
+    SECTION("Asio's socket") { echo_over_sockets<asio_socket>(); }
+    SECTION("a socket in the poll set") { echo_over_sockets<tcp_socket>(); }
+}
+
+TEST_CASE("opens, echoes and closes over a unix socket") { echo_over_sockets<local_socket>(); }
+
+TEST_CASE("opens, echoes and closes over the sockets of any executor") {
+    asio::io_context io;
+    asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+    asio::ip::tcp::socket to_client{io};
+    asio::ip::tcp::socket to_server{io};
+    to_server.connect(acceptor.local_endpoint());
+    acceptor.accept(to_client);
+    connection server{std::move(to_client)};
+    connection client{std::move(to_server)};
+    ending<> accepted;
+    ending<> shaken;
+    server.async_accept(accepted.handler());
+    client.async_handshake(uri_of("ws://localhost/"), shaken.handler());
+    run_until(io, [&] { return accepted.calls + shaken.calls == 2; });
+    ending<> run;
+    server.async_run([&](const message& m) { server.send(m); }, run.handler());
+    client.send("any");
+    read_ending echo;
+    client.async_read(echo.handler());
+    run_until(io, [&] { return echo.calls != 0; });
+    CHECK(echo.text() == "any");
+}
+
+TEST_CASE("an echo to a peer that is slow to read arrives unharmed") {
+    SECTION("Asio's socket") { slow_peer<local_socket>(); }
+    SECTION("a socket in the poll set") { slow_peer<tcp_socket>(); }
+}
+
+TEST_CASE("a reset of the transport ends everything with an error") {
+    SECTION("Asio's socket") { reset<asio_socket>(); }
+    SECTION("a socket in the poll set") { reset<tcp_socket>(); }
+}
+
+TEST_CASE("a peer that only ended its own direction is told nothing and gone") {
+    SECTION("Asio's socket") { half_end<asio_socket>(); }
+    SECTION("a socket in the poll set") { half_end<tcp_socket>(); }
+}
+
+TEST_CASE("an orderly end loses nothing that was sent before it") {
+    SECTION("Asio's socket") { orderly_end<asio_socket>(); }
+    SECTION("a socket in the poll set") { orderly_end<tcp_socket>(); }
+}
+
+TEST_CASE("a context with waiting socket connections is destroyed without a trace") {
+    SECTION("Asio's socket") { destroyed_context<asio_socket>(); }
+    SECTION("a socket in the poll set") { destroyed_context<tcp_socket>(); }
 }

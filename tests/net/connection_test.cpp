@@ -13,7 +13,8 @@
 using namespace duplex;
 using namespace duplex::testing;
 
-static_assert(std::is_move_constructible_v<memory_connection> && std::is_move_assignable_v<memory_connection>);
+static_assert(std::is_move_constructible_v<memory_connection> &&
+              std::is_move_assignable_v<memory_connection>);
 static_assert(!std::is_copy_constructible_v<memory_connection>);
 static_assert(std::same_as<memory_connection::executor_type, test::stream::executor_type>);
 static_assert(std::same_as<memory_connection::stream_type, test::stream>);
@@ -133,9 +134,7 @@ TEST_CASE("a handle outlives its connection and then refuses everything") {
     both.server.async_read(read.handler());
     both.run();
     CHECK(read.text() == "by handle");
-    {
-        const memory_connection dying{std::move(both.client)};
-    }
+    { const memory_connection dying{std::move(both.client)}; }
     CHECK(handle);
     CHECK_FALSE(handle.is_open());
     CHECK(handle.send("nobody") == send_status::not_open);

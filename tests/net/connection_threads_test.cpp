@@ -69,7 +69,8 @@ template <class Server, class Client>
 void open_both(Server& server, Client& client) {
     std::promise<std::error_code> accepted;
     std::promise<std::error_code> shaken;
-    asio::post(server.get_executor(), [&] { server.async_accept([&](std::error_code e) { accepted.set_value(e); }); });
+    asio::post(server.get_executor(),
+               [&] { server.async_accept([&](std::error_code e) { accepted.set_value(e); }); });
     const auto to = uri_of("ws://localhost/");
     asio::post(client.get_executor(),
                [&] { client.async_handshake(to, [&](std::error_code e) { shaken.set_value(e); }); });
@@ -117,7 +118,8 @@ void check_order(std::optional<Server>& server, std::optional<Client>& client) {
     });
     CHECK_FALSE(client->close());
     std::promise<std::error_code> closed;
-    asio::post(client->get_executor(), [&] { client->async_close([&](std::error_code e) { closed.set_value(e); }); });
+    asio::post(client->get_executor(),
+               [&] { client->async_close([&](std::error_code e) { closed.set_value(e); }); });
     CHECK_FALSE(closed.get_future().get());
     CHECK_FALSE(ended.get_future().get());
     CHECK(seen.in_order);
@@ -193,8 +195,9 @@ TEST_CASE("sends from eight threads while the peer closes have one fate each") {
             },
             [&](std::error_code e) { peer_ended.set_value(e); });
     });
-    asio::post(client->get_executor(),
-               [&] { client->async_run([](const message&) {}, [&](std::error_code e) { ended.set_value(e); }); });
+    asio::post(client->get_executor(), [&] {
+        client->async_run([](const message&) {}, [&](std::error_code e) { ended.set_value(e); });
+    });
     on_all_threads([&](std::size_t sender) {
         for (int i = 0; i < 200; ++i) {
             ++started;
@@ -236,7 +239,8 @@ TEST_CASE("handles are used while their connection goes") {
     std::atomic<int> accepted_sends{0};
     std::atomic<bool> still_open{false};
     asio::post(server->get_executor(), [&] {
-        server->async_run([&](const message&) { ++received; }, [&](std::error_code e) { peer_ended.set_value(e); });
+        server->async_run([&](const message&) { ++received; },
+                          [&](std::error_code e) { peer_ended.set_value(e); });
     });
     on_all_threads([&, handle = client->handle()](std::size_t sender) {
         for (int i = 0; i < 300; ++i) {
@@ -261,7 +265,8 @@ TEST_CASE("many connections come and go on one context with many threads") {
     constexpr int pairs = 60;
     const auto to = uri_of("ws://localhost/");
     for (int i = 0; i < pairs; ++i) {
-        auto ends = test::make_stream_pair(strand{shared.io.get_executor()}, strand{shared.io.get_executor()});
+        auto ends =
+            test::make_stream_pair(strand{shared.io.get_executor()}, strand{shared.io.get_executor()});
         const auto server = std::make_shared<strand_connection>(std::move(ends.first));
         const auto client = std::make_shared<strand_connection>(std::move(ends.second));
         server->async_accept([server, &ended](std::error_code) {

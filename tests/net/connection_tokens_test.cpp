@@ -54,7 +54,8 @@ auto start(connected_pair& on, Token&& token) {
         return on.server.async_reject(403, fields{}, std::string{}, std::forward<Token>(token));
     if constexpr (Which == op::handshake)
         return on.client.async_handshake(uri_of("ws://localhost/"), std::forward<Token>(token));
-    if constexpr (Which == op::run) return on.client.async_run([](const message&) {}, std::forward<Token>(token));
+    if constexpr (Which == op::run)
+        return on.client.async_run([](const message&) {}, std::forward<Token>(token));
     if constexpr (Which == op::read) return on.client.async_read(std::forward<Token>(token));
     if constexpr (Which == op::read_batch) return on.client.async_read_batch(std::forward<Token>(token));
     if constexpr (Which == op::send) return on.client.async_send("sent", std::forward<Token>(token));
@@ -161,7 +162,9 @@ struct allocating : counting {
     usage* used;
 };
 
-std::error_code expected(op which) { return which == op::reject ? make_error_code(errc::request_rejected) : std::error_code{}; }
+std::error_code expected(op which) {
+    return which == op::reject ? make_error_code(errc::request_rejected) : std::error_code{};
+}
 
 } // namespace
 
@@ -200,7 +203,8 @@ TEST_CASE("every operation can be detached") {
         stage s{Which};
         start<Which>(s.on, asio::detached);
         s.provoke();
-        CHECK(s.on.server.is_open() == (Which != op::run && Which != op::close && Which != op::reject && Which != op::read_request));
+        CHECK(s.on.server.is_open() ==
+              (Which != op::run && Which != op::close && Which != op::reject && Which != op::read_request));
     });
 }
 

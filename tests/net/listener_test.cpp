@@ -30,7 +30,7 @@ struct accepting {
 
     [[nodiscard]] std::error_code open(const listen_options& options = {}) { return it.open(options); }
     void start() {
-        it.start([this](tcp::socket&& socket) { sockets.push_back(std::move(socket)); },
+        it.start([this](listener<>::socket_type&& socket) { sockets.push_back(std::move(socket)); },
                  [this](std::error_code error) { errors.push_back(error); });
     }
     [[nodiscard]] std::uint16_t port() const { return it.local_endpoint().port(); }
@@ -43,7 +43,7 @@ struct accepting {
 
     asio::io_context& io;
     listener<> it;
-    std::vector<tcp::socket> sockets;
+    std::vector<listener<>::socket_type> sockets;
     std::vector<std::error_code> errors;
 };
 
@@ -154,7 +154,7 @@ TEST_CASE("may be closed in its callback") {
     const auto held = std::make_shared<int>(1);
     const bool destroyed = GENERATE(false, true);
     it->start(
-        [&, held](tcp::socket&&) {
+        [&, held](listener<>::socket_type&&) {
             ++accepted;
             if (destroyed)
                 it.reset();
@@ -179,12 +179,12 @@ TEST_CASE("may be moved, also at work") {
     listener<> it{io.get_executor()};
     REQUIRE_FALSE(it.open({.host = "127.0.0.1"}));
     int accepted = 0;
-    it.start([&](tcp::socket&&) { ++accepted; }, [](std::error_code) {});
+    it.start([&](listener<>::socket_type&&) { ++accepted; }, [](std::error_code) {});
     listener<> moved{std::move(it)};
     listener<> other{io.get_executor()};
     REQUIRE_FALSE(other.open({.host = "127.0.0.1"}));
     int others = 0;
-    other.start([&](tcp::socket&&) { ++others; }, [](std::error_code) {});
+    other.start([&](listener<>::socket_type&&) { ++others; }, [](std::error_code) {});
     const auto closed = other.local_endpoint();
     other = std::move(moved);
     tcp::socket client{io};
@@ -230,7 +230,7 @@ TEST_CASE("a listener goes with its context") {
     {
         listener<> it{io->get_executor()};
         REQUIRE_FALSE(it.open({.host = "127.0.0.1"}));
-        it.start([held](tcp::socket&&) {}, [held](std::error_code) {});
+        it.start([held](listener<>::socket_type&&) {}, [held](std::error_code) {});
         tcp::socket client{*io};
         client.connect(it.local_endpoint());
         if (GENERATE(false, true)) io->poll();

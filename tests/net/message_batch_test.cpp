@@ -48,7 +48,8 @@ using strings = std::vector<std::string>;
 TEST_CASE("a batch is all that one read brought") {
     scripted one{any_role()};
     one.open();
-    one.peer.send(frames(one, {"a", "b", "c"}) + one.frame(opcode::ping, "p") + frames(one, {"d", "unfinished"}).substr(0, 12));
+    one.peer.send(frames(one, {"a", "b", "c"}) + one.frame(opcode::ping, "p") +
+                  frames(one, {"d", "unfinished"}).substr(0, 12));
     batch_ending read;
     one.it->async_read_batch(read.handler());
     one.run();
@@ -59,9 +60,7 @@ TEST_CASE("a batch is all that one read brought") {
     CHECK(one.it->stream().reads() == 2);
 }
 
-TEST_CASE("an empty batch is a range without messages") {
-    CHECK(texts(batch_type{}).empty());
-}
+TEST_CASE("an empty batch is a range without messages") { CHECK(texts(batch_type{}).empty()); }
 
 TEST_CASE("what a batch leaves is not lost") {
     scripted one{any_role()};

@@ -156,7 +156,8 @@ TEST_CASE("does what a sorted list of deadlines does") {
         switch (random() % 4) {
         case 0:
         case 1: {
-            const auto due = f.now + std::chrono::milliseconds{random() % (random() % 8 == 0 ? 200'000 : 3000)};
+            const auto due =
+                f.now + std::chrono::milliseconds{random() % (random() % 8 == 0 ? 200'000 : 3000)};
             f.wheel.schedule(timers[which], due);
             wanted[which] = due;
             break;

@@ -24,7 +24,10 @@ public:
     }
     byte_buffer(const byte_buffer&) = delete;
     byte_buffer& operator=(const byte_buffer&) = delete;
-    ~byte_buffer() { std::free(data_); }
+    ~byte_buffer() {
+        // Most are empty, and a call costs more than a look.
+        if (data_ != nullptr) std::free(data_);
+    }
 
     [[nodiscard]] std::byte* data() noexcept { return data_; }
     [[nodiscard]] const std::byte* data() const noexcept { return data_; }

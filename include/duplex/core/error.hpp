@@ -88,6 +88,8 @@ enum class errc : std::uint8_t {
     header_reserved,
     subprotocol_invalid,
     subprotocol_duplicated,
+    origin_invalid,
+    host_not_numeric,
     text_not_utf8,
     close_code_not_allowed,
     close_reason_too_long,
@@ -96,6 +98,7 @@ enum class errc : std::uint8_t {
     not_open,
     already_open,
     operation_pending,
+    fragments_not_taken,
 
     // The end of a connection.
     closed,          ///< both sides sent Close: the orderly end
@@ -186,7 +189,7 @@ inline constexpr auto explanations = [] {
                     "nothing was received within timeouts::pong of a Ping", "timeouts::pong"},
         explanation{errc::idle_timeout, "idle_timeout", timeout, cc::going_away, 0,
                     "no message was received within timeouts::idle", "timeouts::idle"},
-        explanation{errc::write_timeout, "write_timeout", timeout, cc::internal_error, 0,
+        explanation{errc::write_timeout, "write_timeout", timeout, none, 0,
                     "the peer took no bytes for timeouts::write while some were queued", "timeouts::write"},
         explanation{errc::close_timeout, "close_timeout", timeout, none, 0,
                     "the closing handshake did not end within timeouts::close", "timeouts::close"},
@@ -261,6 +264,10 @@ inline constexpr auto explanations = [] {
                     "a subprotocol is not a token", "RFC 6455 4.1"},
         explanation{errc::subprotocol_duplicated, "subprotocol_duplicated", misuse, none, 0,
                     "a subprotocol is named twice", "RFC 6455 4.1"},
+        explanation{errc::origin_invalid, "origin_invalid", misuse, none, 0,
+                    "an allowed origin is not scheme://host[:port], null or *", "RFC 6454 6.2"},
+        explanation{errc::host_not_numeric, "host_not_numeric", misuse, none, 0,
+                    "a server listens on a numeric address", "server_options::host"},
         explanation{errc::text_not_utf8, "text_not_utf8", misuse, none, 0, "a text message must be UTF-8",
                     "RFC 6455 5.6"},
         explanation{errc::close_code_not_allowed, "close_code_not_allowed", misuse, none, 0,
@@ -274,9 +281,14 @@ inline constexpr auto explanations = [] {
         explanation{errc::not_open, "not_open", misuse, none, 0, "the connection is not open",
                     "RFC 6455 7.1"},
         explanation{errc::already_open, "already_open", misuse, none, 0,
-                    "the opening handshake was already done", "RFC 6455 4"},
+                    "it was opened or started before; that can be done once",
+                    "connection, websocket, server"},
         explanation{errc::operation_pending, "operation_pending", misuse, none, 0,
                     "an operation of this kind is already under way", "the connection's thread rule"},
+        explanation{
+            errc::fragments_not_taken, "fragments_not_taken", misuse, none, 0,
+            "connection_options::deliver_fragments needs an async_run whose handlers have on_fragment",
+            "connection_options::deliver_fragments"},
 
         explanation{errc::closed, "closed", ended, none, 0, "the connection was closed", "RFC 6455 7.1.4"},
         explanation{errc::connection_lost, "connection_lost", ended, none, 0,

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <duplex/handshake/origin_policy.hpp>
 #include <duplex/net/connect.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/listener.hpp>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <asio/ip/address.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -39,8 +41,9 @@ struct server_options {
     unsigned threads = 1;
     /// Those it speaks, in its own order of preference.
     std::vector<std::string> subprotocols{};
-    /// Origins that may connect, or "*"; empty: only the server's own (RFC 6455 10.2). Clients that send no
-    /// Origin are no browsers and may always connect.
+    /// Origins that may connect, each as `https://example.com` or `http://localhost:8080` without anything
+    /// after it, or `null`, or "*" for all; empty: only the server's own (RFC 6455 10.2). Clients that send
+    /// no Origin are no browsers and may always connect.
     std::vector<std::string> origins{};
     /// Added to each 101.
     fields headers{};
@@ -77,6 +80,15 @@ struct server_core final : counted<server_core> {
 
     /// What is wrong with the options.
     [[nodiscard]] std::error_code check() const {
+        if (!options.host.empty()) {
+            std::error_code error;
+            (void)asio::ip::make_address(options.host, error);
+            if (error) return errc::host_not_numeric;
+        }
+        for (const auto& each : options.origins)
+            if (!is_origin_entry(each)) return errc::origin_invalid;
+        // Whoever takes connections over may run them with `on_fragment`; the server's own run has none.
+        if (options.connection.deliver_fragments && !on_connection) return errc::fragments_not_taken;
         for (const auto& each : options.subprotocols)
             if (!is_token(each)) return errc::subprotocol_invalid;
         return check_own_headers(options.headers);
@@ -101,7 +113,7 @@ public:
 
     void on_message(const message& received) {
         auto& shared = core();
-        if (shared.on_message && !shared.gone.load(std::memory_order_relaxed))
+        if (connection_ && shared.on_message && !shared.gone.load(std::memory_order_relaxed))
             shared.on_message(connection_, received);
     }
 
@@ -117,10 +129,20 @@ private:
 
     [[nodiscard]] server_core& core() const noexcept;
 
+    void stop(close_code code) {
+        if (!connection_) return;
+        if (connection_.is_open()) opened_ = true;
+        // One that is closing already goes on with that.
+        if (opened_)
+            connection_.close(code);
+        else
+            connection_.abort();
+    }
+
     intrusive_ptr<server_shard> shard_;
     server_peer* next_ = nullptr;
     server_peer* previous_ = nullptr;
-    tcp_connection<> connection_;
+    tcp_connection<> connection_; ///< none where a callback has moved it away
     bool opened_ = false;
 };
 
@@ -153,12 +175,7 @@ public:
         // Closing may end a connection at once and take it out of the list.
         for (server_peer* each = first_; each;) {
             server_peer* next = each->next_;
-            if (each->connection_.is_open()) each->opened_ = true;
-            // One that is closing already goes on with that.
-            if (each->opened_)
-                each->connection_.close(code);
-            else
-                each->connection_.abort();
+            each->stop(code);
             each = next;
         }
     }
@@ -167,7 +184,7 @@ public:
         close();
         for (server_peer* each = first_; each;) {
             server_peer* next = each->next_;
-            each->connection_.abort();
+            if (each->connection_) each->connection_.abort();
             each = next;
         }
     }
@@ -193,8 +210,9 @@ private:
     void unlink(server_peer& gone) noexcept {
         (gone.previous_ ? gone.previous_->next_ : first_) = gone.next_;
         if (gone.next_) gone.next_->previous_ = gone.previous_;
-        if (closed_ && !first_) home_.reset();
         core_->peers.fetch_sub(1, std::memory_order_relaxed);
+        // Whoever has run the context to its end finds all of that done.
+        if (closed_ && !first_) home_.reset();
     }
 
     intrusive_ptr<server_core> core_;
@@ -278,13 +296,14 @@ inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_co
     if (!core.on_open) return connection.forget_opening();
     struct on_exit {
         tcp_connection<>& connection;
+        tcp_connection<>::handle_type handle; ///< reaches it wherever it was moved to
         bool returned = false;
         ~on_exit() {
             // The request has been seen: an open connection doesn't carry it along.
-            connection.forget_opening();
-            if (!returned) connection.close(close_code::internal_error);
+            if (connection) connection.forget_opening();
+            if (!returned) handle.close(close_code::internal_error);
         }
-    } exit{connection};
+    } exit{connection, connection.handle()};
     core.on_open(connection);
     exit.returned = true;
 }
@@ -298,7 +317,7 @@ inline void server_peer::run(std::unique_ptr<server_peer> self) {
     const handlers calls{self.get()};
     connection.async_run(calls, [self = std::move(self)](std::error_code) mutable {
         auto& core = self->core();
-        const auto* result = self->connection_.result();
+        const auto* result = self->connection_ ? self->connection_.result() : nullptr;
         if (core.on_close && result && !core.gone.load(std::memory_order_relaxed))
             core.on_close(self->connection_, *result);
     });

@@ -140,6 +140,8 @@ private:
         }
         // A close may have come first.
         if (state() != ready_state::connecting) return finish_unopened(errc::aborted, nullptr);
+        // A run of ours takes whole messages.
+        if (!error && options.connection.deliver_fragments) error = errc::fragments_not_taken;
         if (error) return finish_unopened(error, nullptr);
         async_connect(
             executor_, url(), std::move(options),
@@ -170,7 +172,23 @@ private:
         // before this function is left.
         const pointer self{this};
         connection_.async_run(runner{this}, [self](std::error_code failed) { self->ended(failed); });
-        if (on_open) on_open();
+        if (!on_open) return;
+        struct on_exit {
+            websocket_core& core;
+            bool returned = false;
+            ~on_exit() {
+                if (!returned) core.fail_open();
+            }
+        } exit{*this};
+        on_open();
+        exit.returned = true;
+    }
+
+    /// `on_open` threw: the connection fails as it does where `on_message` throws.
+    void fail_open() {
+        open_threw_ = true;
+        state_.store(ready_state::closing, std::memory_order_release);
+        if (connection_) connection_.close(close_code::internal_error);
     }
 
     struct runner {
@@ -197,6 +215,9 @@ private:
     void ended(std::error_code error) {
         if (released()) return;
         close_event event;
+        // WHATWG WebSockets: a connection that fails has no code and was not clean, whatever the peer
+        // answers.
+        if (open_threw_) return finish({errc::callback_threw, nullptr}, event);
         if (const auto* result = connection_.result()) {
             event.code = to_number(result->code);
             event.reason = result->reason;
@@ -210,7 +231,24 @@ private:
         const pointer self{this};
         if (std::exchange(finished_, true)) return;
         state_.store(ready_state::closed, std::memory_order_release);
+        struct on_exit {
+            websocket_core& core;
+            const close_event& event;
+            bool returned = false;
+            ~on_exit() {
+                if (returned) return;
+                // on_error threw, and two exceptions can't leave at once.
+                asio::post(core.executor_,
+                           [self = pointer{&core}, later = event] { self->tell_close(later); });
+            }
+        } exit{*this, event};
         if (error.error && on_error && !released()) on_error(error);
+        exit.returned = true;
+        tell_close(event);
+    }
+
+    void tell_close(const close_event& event) {
+        const pointer self{this};
         if (on_close && !released()) on_close(event);
     }
 
@@ -232,6 +270,7 @@ private:
     std::atomic<ready_state> state_{ready_state::closed};
     std::atomic<bool> opened_{false};
     std::atomic<bool> released_{false};
+    bool open_threw_ = false;
     bool finished_ = false;
 
     mutable std::mutex mutex_; ///< for what is asked for from other threads

@@ -92,7 +92,22 @@ struct web_origin {
     return make_origin(text.substr(0, mark), text.substr(mark + 3));
 }
 
+/// RFC 3986 3.1.
+[[nodiscard]] inline bool is_scheme(std::string_view text) noexcept {
+    return !text.empty() && is_alpha(text.front()) && std::all_of(text.begin(), text.end(), [](char c) {
+        return is_alpha(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
+    });
+}
+
 } // namespace detail
+
+/// Whether an entry of an allow list can ever match: "*", `null`, or an origin as RFC 6454 6.2 writes it,
+/// `scheme://host[:port]` with nothing after it. A `*` inside an origin stands for nothing.
+[[nodiscard]] inline bool is_origin_entry(std::string_view entry) noexcept {
+    if (entry == "*" || entry == "null") return true;
+    const auto origin = detail::parse_origin(entry);
+    return origin && detail::is_scheme(origin->scheme) && origin->host.find('*') == std::string_view::npos;
+}
 
 /// Whether a page of this Origin may open a connection (RFC 6455 10.2).
 ///

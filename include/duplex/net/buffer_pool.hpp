@@ -62,8 +62,13 @@ struct thread_buffers {
     std::size_t queue_count = 0;
 
     [[nodiscard]] static thread_buffers& here() noexcept {
-        thread_local thread_buffers buffers;
-        return buffers;
+        // Set once a thread: a plain pointer costs less to look at than a guarded object.
+        constinit thread_local static thread_buffers* found = nullptr;
+        if (found == nullptr) [[unlikely]] {
+            thread_local thread_buffers buffers;
+            found = &buffers;
+        }
+        return *found;
     }
 
     [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {

@@ -41,9 +41,12 @@ struct connect_options {
     }
 };
 
-/// A connection on a TCP socket with a concrete executor.
+/// A connection on TCP: over the sockets that wait together where it belongs to a plain `io_context`, over
+/// Asio's own with any other executor.
 template <class Executor = asio::io_context::executor_type>
-using tcp_connection = connection<asio::basic_stream_socket<asio::ip::tcp, Executor>>;
+using tcp_connection =
+    connection<std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>, tcp_socket,
+                                  asio::basic_stream_socket<asio::ip::tcp, Executor>>>;
 
 namespace detail {
 
@@ -52,7 +55,7 @@ template <class Executor>
 class connect_operation final : public counted<connect_operation<Executor>>, public context_member {
 public:
     using socket_type = asio::basic_stream_socket<asio::ip::tcp, Executor>;
-    using connection_type = connection<socket_type>;
+    using connection_type = tcp_connection<Executor>;
     using waiter_type = waiter<std::error_code, connection_type>;
     using pointer = intrusive_ptr<connect_operation>;
 
@@ -75,8 +78,8 @@ public:
 
     void start() {
         if (const auto wrong = check()) return finish(wrong);
-        if (const auto limit = options_.connection.timeouts.connect; limit.count() > 0)
-            service_.schedule(*this, service_.precise_now() + limit, executor_);
+        service_.schedule(*this, deadline_after(service_.precise_now(), options_.connection.timeouts.connect),
+                          executor_);
         resolver_.async_resolve(to_.host, std::to_string(to_.port), asio::ip::resolver_base::numeric_service,
                                 [self = pointer{this}](std::error_code error, results found) {
                                     self->on_resolved(error, std::move(found));
@@ -117,7 +120,8 @@ private:
         if (!done_) return;
         if (error) return finish(error);
         service_.cancel(*this);
-        connection_ = connection_type{std::move(socket_), options_.connection};
+        connection_ =
+            connection_type{typename connection_type::stream_type{std::move(socket_)}, options_.connection};
         connection_.async_handshake(to_, options_.for_handshake(),
                                     [self = pointer{this}](std::error_code failed) { self->finish(failed); });
     }

@@ -378,4 +378,5 @@ private:
 #include <duplex/net/impl/close.hpp>
 #include <duplex/net/impl/opening.hpp>
 #include <duplex/net/impl/read.hpp>
+#include <duplex/net/impl/readiness.hpp>
 #include <duplex/net/impl/write.hpp>

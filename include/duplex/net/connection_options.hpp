@@ -16,7 +16,8 @@ struct connection_options {
     duplex::timeouts timeouts{};
     /// For the opening handshake.
     http_limits http{};
-    /// Delivers pieces of messages as they arrive instead of whole messages; needs an `async_run` with `on_fragment`.
+    /// Delivers pieces of messages as they arrive instead of whole messages; needs an `async_run` with
+    /// `on_fragment`.
     bool deliver_fragments = false;
     /// Refuses text to send that is not UTF-8 (RFC 6455 5.6).
     bool check_outgoing_text = true;

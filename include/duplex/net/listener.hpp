@@ -2,6 +2,7 @@
 
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/intrusive_ptr.hpp>
+#include <duplex/net/tcp_socket.hpp>
 
 #include <asio/basic_socket_acceptor.hpp>
 #include <asio/basic_stream_socket.hpp>
@@ -16,8 +17,10 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace duplex {
@@ -38,7 +41,9 @@ template <class Executor = asio::io_context::executor_type>
 class listener {
 public:
     using executor_type = Executor;
-    using socket_type = asio::basic_stream_socket<asio::ip::tcp, Executor>;
+    /// What is accepted: the socket that `connection` is fastest with.
+    using socket_type = std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>,
+                                           tcp_socket, asio::basic_stream_socket<asio::ip::tcp, Executor>>;
 
     explicit listener(const Executor& executor)
         : state_{new state{executor}} {}
@@ -83,6 +88,25 @@ private:
         ~state() { service.leave(*this); }
 
         std::error_code open(const listen_options& options);
+
+        /// Accepts one; none where none waits, or with an error.
+        [[nodiscard]] std::optional<socket_type> accept(std::error_code& error) {
+#if defined(__linux__)
+            if constexpr (std::is_same_v<socket_type, tcp_socket>) {
+                const int made =
+                    ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                if (made >= 0) return tcp_socket{executor, made};
+                error.assign(errno, asio::error::get_system_category());
+                return std::nullopt;
+            } else
+#endif
+            {
+                socket_type made{executor};
+                acceptor.accept(made, error);
+                if (error) return std::nullopt;
+                return made;
+            }
+        }
 
         void close() noexcept {
             // Once closed, it may be destroyed on any thread.
@@ -140,26 +164,31 @@ private:
         static void accept_all(const detail::intrusive_ptr<state>& self) {
             const auto keep = self->loop;
             auto& loop = *static_cast<accept_loop*>(keep.get());
+            // What a callback throws doesn't end the listening.
+            struct on_exit {
+                const detail::intrusive_ptr<state>& self;
+                bool waits = true;
+                ~on_exit() {
+                    if (waits && !self->closed) wait(self);
+                }
+            } exit{self};
             // Bounded, so that a flood of connections does not starve those that are open.
             for (int count = 0; count < 64 && !self->closed; ++count) {
                 std::error_code error;
-                socket_type socket{self->executor};
-                self->acceptor.accept(socket, error);
-                if (!error) {
-                    loop.accepted(std::move(socket));
+                if (auto socket = self->accept(error)) {
+                    loop.accepted(std::move(*socket));
                     continue;
                 }
                 if (error == asio::error::would_block || error == asio::error::try_again) break;
-                if (error == asio::error::connection_aborted) continue;
+                if (error == asio::error::connection_aborted || error == asio::error::interrupted) continue;
                 if (self->closed) return;
-                // Out of descriptors or memory: waiting for readiness would spin.
-                loop.failed(error);
-                if (!self->closed)
-                    self->service.schedule(*self, self->service.precise_now() + timer_wheel::resolution,
-                                           self->executor);
-                return;
+                // Out of descriptors or memory: waiting for readiness would spin. First the retry, then the
+                // application, which may throw.
+                exit.waits = false;
+                self->service.schedule(*self, self->service.precise_now() + timer_wheel::resolution,
+                                       self->executor);
+                return loop.failed(error);
             }
-            if (!self->closed) wait(self);
         }
     };
 
@@ -189,7 +218,7 @@ std::error_code listener<Executor>::state::open(const listen_options& options) {
 #if defined(SO_REUSEPORT)
         const int on = 1;
         if (::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
-            error = std::error_code{errno, std::system_category()};
+            error = std::error_code{errno, asio::error::get_system_category()};
 #else
         error = asio::error::operation_not_supported;
 #endif

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/tcp_socket.hpp>
 
 #include <asio/basic_stream_socket.hpp>
 #include <asio/ip/tcp.hpp>
@@ -70,5 +71,26 @@ struct stream_traits<asio::basic_stream_socket<Protocol, Executor>> {
         socket.close(ignored);
     }
 };
+
+#if defined(__linux__)
+template <>
+struct stream_traits<tcp_socket> {
+    static constexpr bool waits = true;
+
+    static void prepare(tcp_socket& socket) noexcept {
+        std::error_code ignored;
+        // Frames are gathered into as few writes as possible here; the kernel must not hold them back.
+        socket.set_option(asio::ip::tcp::no_delay{true}, ignored);
+    }
+
+    [[nodiscard]] static bool shutdown_send(tcp_socket& socket) noexcept {
+        std::error_code ignored;
+        socket.shutdown(asio::socket_base::shutdown_send, ignored);
+        return true;
+    }
+
+    static void close(tcp_socket& socket) noexcept { socket.close(); }
+};
+#endif
 
 } // namespace duplex

@@ -54,6 +54,34 @@ public:
         return next_held_header();
     }
 
+    /// A whole message in one frame of at most 125 bytes: what most traffic is made of.
+    struct short_message {
+        opcode op;
+        std::span<std::byte> payload; ///< still masked
+        mask_key key;                 ///< all zero where it is not masked
+    };
+
+    /// Takes a short message of at most `limit` bytes; false, and nothing taken, where anything else comes
+    /// next, right or wrong.
+    [[nodiscard]] bool take_short(short_message& found, std::size_t limit) noexcept {
+        const bool masked = self_ == role::server;
+        const std::size_t head = frame_header_size(0, masked);
+        if (held_ != 0 || unread() < head) return false;
+        // FIN, no reserved bit, text or binary; masked as it has to be, and the length in seven bits.
+        const auto first = std::to_integer<unsigned>(at_[0]);
+        const std::size_t length = std::to_integer<unsigned>(at_[1]) ^ (masked ? 0x80U : 0U);
+        if (first - 0x81U > 1U || length > max_control_payload || length > unread() - head || length > limit)
+            return false;
+        found.op = static_cast<opcode>(first & 0x0FU);
+        found.payload = {at_ + head, length};
+        if (masked)
+            std::memcpy(found.key.data(), at_ + 2, found.key.size());
+        else
+            found.key = {};
+        at_ += head + length;
+        return true;
+    }
+
     [[nodiscard]] const frame_header& header() const noexcept { return header_; }
 
     /// Payload bytes of the current frame still to come.

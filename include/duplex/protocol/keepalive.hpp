@@ -15,6 +15,12 @@ using time_point = std::chrono::steady_clock::time_point;
 /// "Never", where a deadline is off.
 inline constexpr time_point no_deadline = time_point::max();
 
+/// When `wait` is over that begins at `start`: never, where it is zero or longer than any program runs.
+[[nodiscard]] inline time_point deadline_after(time_point start, timeouts::duration wait) noexcept {
+    constexpr auto century = std::chrono::hours{24} * 36'525;
+    return wait.count() <= 0 || wait > century || start == no_deadline ? no_deadline : start + wait;
+}
+
 /// Keepalive, idle, write and close deadlines of one connection, as values: it is told what happened, and
 /// tells when it next wants to be asked (timeouts in core/limits.hpp).
 class keepalive {
@@ -46,6 +52,11 @@ public:
     void ping_written(time_point now) noexcept { wait(waiting::pong, now); }
     /// There was no room for the Ping until now: it is due again.
     void ping_put_off() noexcept { stop_waiting(); }
+    /// Neither the Ping nor its answer can be counted on: the next one is due an interval later.
+    void ping_skipped(time_point now) noexcept {
+        received_ = now;
+        stop_waiting();
+    }
     [[nodiscard]] bool ping_pending() const noexcept { return waiting_ == waiting::ping_write; }
 
     /// The closing handshake began: from here only its own deadline counts.
@@ -85,7 +96,7 @@ private:
     }
 
     [[nodiscard]] static time_point after(time_point start, std::uint32_t wait) noexcept {
-        return wait == 0 || start == no_deadline ? no_deadline : start + std::chrono::milliseconds{wait};
+        return deadline_after(start, std::chrono::milliseconds{wait});
     }
 
     void wait(waiting what, time_point now) noexcept {

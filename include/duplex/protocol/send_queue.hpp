@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -39,11 +40,23 @@ public:
 
     /// Copies the payload, masking it where the header says so.
     [[nodiscard]] bool push_copy(const frame_header& header, std::span<const std::byte> payload) noexcept {
-        piece* block = open_block();
-        if (block == nullptr) return false;
-        const std::size_t before = block->own.size();
-        if (!encode_frame(block->own, header, payload)) return false;
-        grew(*block, block->own.size() - before);
+        if (tail_closed_ && !seal_tail()) return false;
+        const std::size_t before = tail_.size();
+        if (!encode_frame(tail_, header, payload)) return false;
+        data_bytes_ += tail_.size() - before;
+        return true;
+    }
+
+    /// Copies a payload of at most 125 bytes behind a header that is not masked.
+    [[nodiscard]] bool push_short(opcode op, std::span<const std::byte> payload) noexcept {
+        if (tail_closed_ && !seal_tail()) return false;
+        std::byte* at = tail_.prepare(2 + payload.size());
+        if (at == nullptr) return false;
+        at[0] = std::byte{0x80} | static_cast<std::byte>(op);
+        at[1] = static_cast<std::byte>(payload.size());
+        if (!payload.empty()) std::memcpy(at + 2, payload.data(), payload.size());
+        tail_.commit(2 + payload.size());
+        data_bytes_ += 2 + payload.size();
         return true;
     }
 
@@ -52,10 +65,11 @@ public:
         if (payload.size() < reference_threshold) return push_copy(header, payload.bytes());
         if (!push_header(header)) return false;
         if (header.masked) mask(payload.bytes(), header.key);
-        piece& added = pieces_.back();
+        piece added;
         added.own = std::move(payload);
         added.data = added.own.data();
-        grew(added, added.own.size());
+        added.size = added.own.size();
+        append(std::move(added));
         return true;
     }
 
@@ -64,10 +78,11 @@ public:
     [[nodiscard]] bool push_borrowed(const frame_header& header,
                                      std::span<const std::byte> payload) noexcept {
         if (!push_header(header)) return false;
-        piece& added = pieces_.back();
+        piece added;
         added.borrowed = true;
         added.data = payload.data();
-        grew(added, payload.size());
+        added.size = payload.size();
+        append(std::move(added));
         borrowing_ = true;
         return true;
     }
@@ -76,23 +91,25 @@ public:
     [[nodiscard]] bool push_prepared(const prepared_message& message) noexcept {
         const auto frame = message.frame();
         if (frame.size() < reference_threshold) {
-            piece* block = open_block();
-            if (block == nullptr || !block->own.append(frame)) return false;
-            grew(*block, frame.size());
+            if (tail_closed_ && !seal_tail()) return false;
+            if (!tail_.append(frame)) return false;
+            data_bytes_ += frame.size();
             return true;
         }
-        if (!add_piece()) return false;
-        piece& added = pieces_.back();
+        if (!seal_tail() || !reserve_pieces(1)) return false;
+        piece added;
         added.shared = message.owner();
         added.data = frame.data();
-        grew(added, frame.size());
+        added.size = frame.size();
+        append(std::move(added));
         return true;
     }
 
     /// Copies what is still borrowed: call before borrowed memory changes. False when memory ran out; the
     /// queue can then no longer be written.
     [[nodiscard]] bool settle() noexcept {
-        if (!borrowing_) return true;
+        if (!borrowing_) [[likely]]
+            return true;
         borrowing_ = false;
         for (std::size_t i = head_; i < pieces_.size(); ++i) {
             piece& each = pieces_[i];
@@ -110,8 +127,11 @@ public:
     /// only the most recent Ping has to be answered), so a flood of Pings costs a bounded amount of memory.
     [[nodiscard]] bool push_pong(const frame_header& header, std::span<const std::byte> payload) noexcept {
         if (late_pong_.empty() && push_control(header, payload)) return true;
+        control_bytes_ -= late_pong_.size();
         late_pong_.clear();
-        return encode_frame(late_pong_, header, payload);
+        const bool encoded = encode_frame(late_pong_, header, payload);
+        control_bytes_ += late_pong_.size();
+        return encoded;
     }
 
     /// Queues a control frame ahead of the data; false when the lane is full or memory ran out.
@@ -119,7 +139,10 @@ public:
         constexpr std::size_t largest = max_frame_header_size + max_control_payload;
         if (!control_.reserve(control_capacity + largest)) return false;
         if (control_.size() + max_frame_header_size + payload.size() > control_capacity) return false;
-        return encode_frame(control_, header, payload);
+        const std::size_t before = control_.size();
+        if (!encode_frame(control_, header, payload)) return false;
+        control_bytes_ += control_.size() - before;
+        return true;
     }
 
     // --- emptying ---
@@ -130,6 +153,8 @@ public:
         gathered_before_ = 0;
         gathered_control_ = 0;
         gathered_data_ = 0;
+        if (control_bytes_ == 0) [[likely]]
+            return gather_data(0, data_bytes_, out, 0);
         // A Pong that waits leaves with this batch: after it there may be a Close, and nothing follows that.
         if (control_.size() <= control_capacity) admit_late_pong();
         const std::size_t control = control_.size() - control_at_;
@@ -144,9 +169,23 @@ public:
         return gather_data(gathered_before_, data_bytes_, out, count);
     }
 
+    /// All there is to write where that is one segment of data, as it is most of the time; else empty, and
+    /// `gather` tells.
+    [[nodiscard]] segment only_segment() noexcept {
+        if (control_bytes_ != 0 || !pieces_.empty()) return {};
+        gathered_control_ = 0;
+        gathered_data_ = data_bytes_;
+        return {tail_.data() + tail_at_, data_bytes_};
+    }
+
     /// Counts bytes as written, in the order of the last `gather`.
     void consumed(std::size_t size) noexcept {
-        const std::size_t before = std::min(size, gathered_control_ == 0 ? size : gathered_before_);
+        if (gathered_control_ == 0) [[likely]] {
+            consume_data(size);
+            writing_ = false;
+            return;
+        }
+        const std::size_t before = std::min(size, gathered_before_);
         consume_data(before);
         gathered_before_ -= std::min(gathered_before_, before);
         size -= before;
@@ -160,16 +199,14 @@ public:
     /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed: needed
     /// while an asynchronous write holds them.
     void hold() noexcept {
-        if (!pieces_.empty()) pieces_.back().sealed = true;
+        tail_closed_ = !tail_.empty();
         writing_ = true;
     }
 
     // --- what is there ---
 
     [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
-    [[nodiscard]] std::size_t bytes() const noexcept {
-        return data_bytes_ + control_.size() - control_at_ + late_pong_.size();
-    }
+    [[nodiscard]] std::size_t bytes() const noexcept { return data_bytes_ + control_bytes_; }
 
     /// Bytes of the data lane written and pushed since the queue was made: a message is written when
     /// `data_written()` has reached what `data_pushed()` was just after it was pushed.
@@ -194,86 +231,85 @@ public:
 
     /// Gives back memory beyond `keep` bytes of block.
     void trim(std::size_t keep) noexcept {
-        if (spare_.capacity() > keep) spare_.release();
+        if (tail_.empty() && tail_.capacity() > keep) tail_.release();
     }
 
 private:
     struct piece {
         const std::byte* data = nullptr; ///< first byte not consumed
         std::size_t size = 0;            ///< bytes not consumed
-        byte_buffer own;
-        std::shared_ptr<const void> shared;
-        bool block = false;    ///< whole frames (and perhaps a header whose payload is the next piece)
-        bool sealed = false;   ///< must not grow or move
+        byte_buffer own{};
+        std::shared_ptr<const void> shared{};
+        bool block = false;    ///< was the tail: memory to reuse
         bool borrowed = false; ///< refers to memory that is not ours
     };
 
-    /// The block that small frames go to.
-    [[nodiscard]] piece* open_block() noexcept {
-        if (pieces_.size() > head_ && pieces_.back().block && !pieces_.back().sealed) return &pieces_.back();
-        if (!add_piece()) return nullptr;
-        pieces_.back().block = true;
-        pieces_.back().own = std::move(spare_);
-        return &pieces_.back();
-    }
-
-    [[nodiscard]] bool add_piece() noexcept {
-        // A vector can only report exhausted memory by throwing; without exceptions it ends the program.
+    [[nodiscard]] bool reserve_pieces(std::size_t more) noexcept {
+        if (pieces_.capacity() - pieces_.size() >= more) return true;
+            // A vector can only report exhausted memory by throwing; without exceptions it ends the program.
 #if defined(__cpp_exceptions)
         try {
-            pieces_.emplace_back();
+            pieces_.reserve(pieces_.size() * 2 + more);
         } catch (...) {
             return false;
         }
 #else
-        pieces_.emplace_back();
+        pieces_.reserve(pieces_.size() * 2 + more);
 #endif
         return true;
     }
 
-    /// Encodes a header whose payload will be the piece that is added behind it.
-    [[nodiscard]] bool push_header(const frame_header& header) noexcept {
-        piece* block = open_block();
-        if (block == nullptr) return false;
-        const std::size_t before = block->own.size();
-        if (!encode_header(block->own, header)) return false;
-        const std::size_t added = block->own.size() - before;
-        if (!add_piece()) {
-            block = &pieces_.back();
-            block->own.shrink(added);
-            grew(*block, 0);
-            return false;
-        }
-        grew(pieces_[pieces_.size() - 2], added);
+    /// There is room for it.
+    void append(piece&& added) noexcept {
+        data_bytes_ += added.size;
+        pieces_.push_back(std::move(added));
+    }
+
+    /// What comes next goes behind the tail, not into it.
+    [[nodiscard]] bool seal_tail() noexcept {
+        if (tail_.empty()) return true;
+        if (!reserve_pieces(1)) return false;
+        piece sealed;
+        sealed.data = tail_.data() + tail_at_;
+        sealed.size = tail_.size() - tail_at_;
+        sealed.own = std::move(tail_);
+        sealed.block = true;
+        pieces_.push_back(std::move(sealed));
+        tail_at_ = 0;
+        tail_closed_ = false;
         return true;
     }
 
-    void grew(piece& which, std::size_t more) noexcept {
-        // A block's buffer may have moved: its unconsumed bytes are its last ones.
-        which.size += more;
-        if (which.block) which.data = which.own.data() + (which.own.size() - which.size);
-        data_bytes_ += more;
+    /// Encodes a header whose payload is the piece that is appended behind it, for which there is room then.
+    [[nodiscard]] bool push_header(const frame_header& header) noexcept {
+        if (!reserve_pieces(3) || (tail_closed_ && !seal_tail())) return false;
+        const std::size_t before = tail_.size();
+        if (!encode_header(tail_, header)) return false;
+        data_bytes_ += tail_.size() - before;
+        return seal_tail();
     }
 
     std::size_t gather_data(std::size_t from, std::size_t to, std::span<segment> out,
                             std::size_t count) noexcept {
         std::size_t at = 0;
-        for (std::size_t i = head_; i < pieces_.size() && at < to && count < out.size(); ++i) {
-            const piece& each = pieces_[i];
+        const auto add = [&](const std::byte* data, std::size_t size) {
             const std::size_t begin = std::max(from, at);
-            const std::size_t end = std::min(to, at + each.size);
+            const std::size_t end = std::min(to, at + size);
             if (begin < end) {
-                out[count++] = segment{each.data + (begin - at), end - begin};
+                out[count++] = segment{data + (begin - at), end - begin};
                 gathered_data_ = end;
             }
-            at += each.size;
-        }
+            at += size;
+        };
+        for (std::size_t i = head_; i < pieces_.size() && at < to && count < out.size(); ++i)
+            add(pieces_[i].data, pieces_[i].size);
+        if (at < to && count < out.size()) add(tail_.data() + tail_at_, tail_.size() - tail_at_);
         return count;
     }
 
     void consume_data(std::size_t size) noexcept {
         if (size == 0) return;
-        if (size == data_bytes_) {
+        if (size == data_bytes_) [[likely]] {
             data_consumed_ += size;
             data_bytes_ = 0;
             data_emptied();
@@ -282,18 +318,19 @@ private:
         find_boundary(data_consumed_ + size);
         data_consumed_ += size;
         data_bytes_ -= size;
-        while (size != 0) {
+        while (size != 0 && head_ < pieces_.size()) {
             piece& front = pieces_[head_];
             if (size < front.size) {
                 front.data += size;
                 front.size -= size;
-                // What is partly written does not grow: the block would keep its consumed bytes for ever.
-                front.sealed = true;
                 return;
             }
             size -= front.size;
             drop_front();
         }
+        // What is partly written does not grow: it would keep its consumed bytes for ever.
+        tail_at_ += size;
+        tail_closed_ = tail_closed_ || size != 0;
     }
 
     void drop_front() noexcept {
@@ -309,12 +346,16 @@ private:
 
     /// Everything is written: keep the largest block for reuse.
     void data_emptied() noexcept {
-        for (std::size_t i = head_; i < pieces_.size(); ++i)
-            if (pieces_[i].block && pieces_[i].own.capacity() > spare_.capacity())
-                spare_.swap(pieces_[i].own);
-        spare_.clear();
-        pieces_.clear();
-        head_ = 0;
+        if (!pieces_.empty()) {
+            for (std::size_t i = head_; i < pieces_.size(); ++i)
+                if (pieces_[i].block && pieces_[i].own.capacity() > tail_.capacity())
+                    tail_.swap(pieces_[i].own);
+            pieces_.clear();
+            head_ = 0;
+        }
+        tail_.clear();
+        tail_at_ = 0;
+        tail_closed_ = false;
         borrowing_ = false;
         boundary_ = data_consumed_;
     }
@@ -323,11 +364,12 @@ private:
     /// Only needed when the transport took part of the queue.
     void find_boundary(std::uint64_t target) noexcept {
         std::size_t index = head_;
-        std::uint64_t piece_begin = data_consumed_;
+        std::uint64_t begin = data_consumed_;
         while (boundary_ < target) {
-            while (boundary_ - piece_begin >= pieces_[index].size)
-                piece_begin += pieces_[index++].size;
-            const std::byte* header = pieces_[index].data + (boundary_ - piece_begin);
+            while (index < pieces_.size() && boundary_ - begin >= pieces_[index].size)
+                begin += pieces_[index++].size;
+            const std::byte* data = index < pieces_.size() ? pieces_[index].data : tail_.data() + tail_at_;
+            const std::byte* header = data + (boundary_ - begin);
             const auto length7 = std::to_integer<unsigned>(header[1]) & 0x7FU;
             const bool masked = (std::to_integer<unsigned>(header[1]) & 0x80U) != 0;
             const std::uint64_t length = length7 == 126   ? load_big<std::uint16_t>(header + 2)
@@ -339,6 +381,7 @@ private:
 
     void consume_control(std::size_t size) noexcept {
         control_at_ += size;
+        control_bytes_ -= size;
         control_consumed_ += size;
         if (control_at_ != control_.size() || size == 0) return;
         control_.clear();
@@ -350,21 +393,24 @@ private:
         if (!late_pong_.empty() && control_.append(late_pong_.bytes())) late_pong_.clear();
     }
 
-    std::vector<piece> pieces_;
-    std::size_t head_ = 0; ///< the first piece not consumed
+    std::vector<piece> pieces_; ///< in front of the tail: large payloads, and blocks that may not grow
+    std::size_t head_ = 0;      ///< the first piece not consumed
+    byte_buffer tail_;          ///< the block that small frames go to
+    std::size_t tail_at_ = 0;   ///< its first byte not consumed
     std::size_t data_bytes_ = 0;
     std::uint64_t data_consumed_ = 0;
     std::uint64_t boundary_ = 0; ///< a frame boundary at or behind data_consumed_
-    byte_buffer spare_;
     byte_buffer control_;
     byte_buffer late_pong_;
     std::size_t control_at_ = 0;
+    std::size_t control_bytes_ = 0; ///< not consumed, a Pong that waits included
     std::uint64_t control_consumed_ = 0;
     std::size_t gathered_before_ = 0;  ///< data bytes that the last gather put before the control lane
     std::size_t gathered_control_ = 0; ///< control bytes in the last gather
     std::size_t gathered_data_ = 0;    ///< data bytes in the last gather
     bool writing_ = false;             ///< the bytes of the last gather are held
     bool borrowing_ = false;
+    bool tail_closed_ = false; ///< it must not grow or move
 };
 
 } // namespace duplex

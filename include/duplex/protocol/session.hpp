@@ -14,6 +14,8 @@
 #include <duplex/protocol/prepared_message.hpp>
 #include <duplex/protocol/send_queue.hpp>
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -84,7 +86,7 @@ public:
     /// a window, which saves a copy. Empty when there is no such place. Valid until the session is used
     /// again.
     [[nodiscard]] std::span<std::byte> direct() noexcept {
-        if (!in_frame_ || deliver_fragments_ || decoder_.unread() != 0 || is_control(decoder_.header().op))
+        if (!at_.in_frame || deliver_fragments_ || decoder_.unread() != 0 || is_control(decoder_.header().op))
             return {};
         if (decoder_.remaining() < direct_threshold || !closing_.may_receive()) return {};
         return assembler_.direct(decoder_.remaining(), decoder_.header().fin);
@@ -102,8 +104,8 @@ public:
     /// Gives away the bytes of the message that `next` returned last, where it was assembled from pieces;
     /// empty where its payload lies in the window.
     [[nodiscard]] byte_buffer take_message() noexcept {
-        if (!message_delivered_) return {};
-        message_delivered_ = false;
+        if (!at_.message_delivered) return {};
+        at_.message_delivered = false;
         return assembler_.take();
     }
 
@@ -127,7 +129,8 @@ public:
     }
 
     /// Queues a message whose payload may be written from where it lies: it must stay there until it was
-    /// written or `settle` was called. Used for payloads inside the receive window.
+    /// written or `settle` was called. Meant for payloads inside the receive window; what an event gives may
+    /// lie elsewhere, and then goes with the next call of `next`.
     send_status send_borrowed(opcode op, std::span<const std::byte> payload) noexcept {
         if (self_ == role::client || payload.size() < send_queue::reference_threshold)
             return send(op, payload);
@@ -166,6 +169,12 @@ public:
     /// `consumed`, or, where more is sent in between, under `hold_output`.
     [[nodiscard]] std::size_t gather(std::span<segment> out) noexcept {
         return queue_ && !expired_ ? queue_->gather(out) : 0;
+    }
+
+    /// All there is to write where that is one segment, as it is most of the time; else empty, and `gather`
+    /// tells. Lifetime as with `gather`.
+    [[nodiscard]] segment only_segment() noexcept {
+        return queue_ && !expired_ ? queue_->only_segment() : segment{};
     }
 
     /// Keeps the gathered segments in place until `consumed`, whatever is sent meanwhile.
@@ -249,8 +258,9 @@ public:
     /// When `on_time` has something to do.
     [[nodiscard]] time_point next_deadline() const noexcept { return keepalive_.deadline(queued() != 0); }
 
-    /// Does what is due: a Ping, or the end; then ask `next` and `gather`.
-    void on_time(time_point now) noexcept;
+    /// Does what is due: a Ping, or the end; then ask `next` and `gather`. `listening`: what the peer sends
+    /// is being read; while it isn't, an unanswered Ping proves nothing.
+    void on_time(time_point now, bool listening = true) noexcept;
 
     // --- state ---
 
@@ -260,6 +270,8 @@ public:
     [[nodiscard]] bool is_open() const noexcept { return closing_.may_send(); }
     /// True while messages may still come.
     [[nodiscard]] bool may_receive() const noexcept { return closing_.may_receive(); }
+
+    [[nodiscard]] bool delivers_fragments() const noexcept { return deliver_fragments_; }
 
     /// Why the session ended or is ending; `errc::closed` for an orderly end.
     [[nodiscard]] errc error() const noexcept { return error_; }
@@ -280,6 +292,20 @@ private:
     /// Below this the rest of a frame comes through a window like everything else.
     static constexpr std::uint64_t direct_threshold = 16 * 1024;
 
+    /// What `next` has to see to before it looks at a new frame.
+    struct progress {
+        bool in_frame = false;
+        bool message_delivered = false; ///< the last event's payload is the assembler's
+        bool control_delivered = false; ///< the last event's payload is `control_`'s
+        bool message_ready = false;     ///< a message was completed by `received_direct`
+        bool failure_pending = false;   ///< `failed` has not been reported yet
+        std::array<bool, 3> rest{};
+
+        [[nodiscard]] bool none() const noexcept { return std::bit_cast<std::uint64_t>(*this) == 0; }
+    };
+
+    [[nodiscard]] bool next_short(event& found) noexcept;
+    [[nodiscard]] event next_of_any_kind() noexcept;
     [[nodiscard]] errc begin_frame() noexcept;
     [[nodiscard]] event end_frame(std::span<std::byte> piece) noexcept;
     [[nodiscard]] event take_control(std::span<std::byte> piece) noexcept;
@@ -304,12 +330,12 @@ private:
     }
 
     void release_delivered() noexcept {
-        if (message_delivered_) [[unlikely]] {
-            message_delivered_ = false;
+        if (at_.message_delivered) [[unlikely]] {
+            at_.message_delivered = false;
             assembler_.release();
         }
-        if (control_delivered_) [[unlikely]] {
-            control_delivered_ = false;
+        if (at_.control_delivered) [[unlikely]] {
+            at_.control_delivered = false;
             control_.reset();
         }
     }
@@ -331,11 +357,7 @@ private:
     utf8_validator outgoing_utf8_;  ///< of a text message sent in fragments
     role self_;
     errc error_ = errc::closed;
-    bool in_frame_ = false;
-    bool message_delivered_ = false; ///< the last event's payload is the assembler's
-    bool control_delivered_ = false; ///< the last event's payload is `control_`'s
-    bool message_ready_ = false;     ///< a message was completed by `received_direct`
-    bool failure_pending_ = false;   ///< `failed` has not been reported yet
+    progress at_{};
     bool sending_fragments_ = false;
     bool outgoing_text_ = false;
     bool close_pushed_ = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/loop_turns.hpp>
 #include <duplex/net/timer_wheel.hpp>
 
 #include <asio/basic_waitable_timer.hpp>
@@ -91,6 +92,10 @@ public:
         stop_if_idle();
     }
 
+    /// What members put off to the end of the loop's turn, where the context is an `io_context`. On its
+    /// thread.
+    [[nodiscard]] loop_turns& turns() noexcept { return turns_; }
+
     // --- time by hand, for tests ---
 
     /// From now on time only moves by `advance`.
@@ -115,6 +120,9 @@ private:
         std::unique_lock lock{mutex_};
         shut_down_ = true;
         timer_.reset();
+        lock.unlock();
+        turns_.drop_all();
+        lock.lock();
         while (members_) {
             context_member& each = *members_;
             unlink(each);
@@ -168,6 +176,7 @@ private:
     }
 
     mutable std::mutex mutex_;
+    loop_turns turns_;
     timer_wheel wheel_;
     std::atomic<time_point::duration::rep> now_;
     std::atomic<bool> manual_{false};

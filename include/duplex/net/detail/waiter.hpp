@@ -9,7 +9,8 @@
 
 namespace duplex::detail {
 
-/// Operations come one after the other: where the handler has no allocator of its own, Asio's cache serves them.
+/// Operations come one after the other: where the handler has no allocator of its own, Asio's cache serves
+/// them.
 using default_allocator = asio::recycling_allocator<void>;
 
 /// A completion handler with its arguments, posted or dispatched as one function. It shows the handler's
@@ -34,8 +35,8 @@ private:
     Arguments arguments_;
 };
 
-/// Goes to the handler's executor from the I/O executor, as completions of Asio's own objects do: a future, say, is then
-/// ready in the thread that runs the context.
+/// Goes to the handler's executor from the I/O executor, as completions of Asio's own objects do: a future,
+/// say, is then ready in the thread that runs the context.
 template <class Executor, class Bound>
 class posted_handler {
 public:

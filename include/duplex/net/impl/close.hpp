@@ -58,7 +58,8 @@ void connection_state<Stream>::follow_session() {
     case transport_step::await_end: start_read(); break;
     case transport_step::abort: return end();
     }
-    update_deadline();
+    // On an open connection with nothing to write, whatever happens only puts deadlines off.
+    if (!session_.is_open() || session_.queued() != 0 || scheduled_ == no_deadline) update_deadline();
 }
 
 template <class Stream>
@@ -100,8 +101,9 @@ void connection_state<Stream>::end() {
     const pointer self{this};
     ended_ = true;
     open_.store(false, std::memory_order_release);
+    unwatch();
     traits::close(stream_);
-    service_.cancel(*this);
+    service_->cancel(*this);
     drain_inbox();
     if (!result_ && !opening_)
         result().error = session_.error() == errc::closed ? make_error_code(errc::aborted) : session_error();
@@ -159,7 +161,7 @@ void connection_state<Stream>::update_deadline() {
     // A deadline that has moved away is found to have done so when it comes.
     if (next >= scheduled_) return;
     scheduled_ = next;
-    service_.schedule(*this, next, stream_.get_executor());
+    service_->schedule(*this, next, stream_.get_executor());
 }
 
 template <class Stream>
@@ -171,9 +173,13 @@ template <class Stream>
 void connection_state<Stream>::on_tick() {
     scheduled_ = no_deadline;
     if (ended_) return;
-    const time_point now = service_.now();
+    const time_point now = service_->now();
     if (!opening_) {
-        session_.on_time(now);
+        session_.at(now);
+        // A slow peer makes room in small steps, long before the system calls the socket writable.
+        if constexpr (traits::waits)
+            if (writing_) write_once();
+        session_.on_time(now, reading_);
         if (!session_.is_open()) open_.store(false, std::memory_order_release);
         if (batch_out_) {
             // The batch's owner is slow; keepalive doesn't wait for it.
@@ -191,7 +197,7 @@ void connection_state<Stream>::on_tick() {
         opening_->server->time_out();
         // A peer that doesn't read the answer either is not waited for.
         const auto& times = opening_->options.timeouts;
-        opening_->deadline = now + (times.close.count() > 0 ? times.close : times.handshake);
+        opening_->deadline = deadline_after(now, times.close.count() > 0 ? times.close : times.handshake);
         opening_write(opening_->server->response());
         return update_deadline();
     }
@@ -210,6 +216,10 @@ void connection_state<Stream>::on_shutdown() noexcept {
     pings_.abandon_all();
     closes_.abandon_all();
     drop_inbox();
+    unwatch();
+    // Handles may outlive the context; what belongs to it goes with it.
+    service_ = nullptr;
+    stream_.~Stream();
 }
 
 } // namespace duplex::detail

@@ -7,11 +7,13 @@
 #include <duplex/handshake/outcome.hpp>
 #include <duplex/handshake/server_handshake.hpp>
 #include <duplex/net/buffer_pool.hpp>
+#include <duplex/net/concepts.hpp>
 #include <duplex/net/connection_options.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/handler_storage.hpp>
 #include <duplex/net/detail/intrusive_ptr.hpp>
+#include <duplex/net/detail/poll_set.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/net/message.hpp>
 #include <duplex/net/stream_traits.hpp>
@@ -45,11 +47,13 @@ public:
 
     const bool keeps_window; ///< a batch: the window stays until the batch is done with
     const bool whole_life;   ///< a run: it ends with the connection, and reads only while the queue has room
+    const bool fragments;    ///< takes pieces of messages
 
 protected:
-    reader(bool keeps, bool whole) noexcept
+    reader(bool keeps, bool whole, bool takes_fragments) noexcept
         : keeps_window{keeps}
-        , whole_life{whole} {}
+        , whole_life{whole}
+        , fragments{takes_fragments} {}
     ~reader() = default;
 };
 
@@ -77,29 +81,61 @@ struct inbox_item {
     waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
 };
 
+/// How a connection learns that its stream is ready: by an operation of Asio's.
+template <class Stream, bool Polled>
+class readiness {
+protected:
+    handler_storage<160> read_room_;
+};
+
+#if defined(__linux__)
+/// Or in the poll set of its context.
+template <class Stream>
+class readiness<Stream, true> : public poll_member {
+    void on_ready(bool readable, bool writable, bool ended) final {
+        static_cast<connection_state<Stream>&>(*this).became_ready(readable, writable, ended);
+    }
+
+protected:
+    poll_set* polls_ = nullptr;
+    bool readable_ = false;     ///< there may be bytes that nobody has read yet
+    bool stream_ended_ = false; ///< and behind them the end
+    bool held_ = false;         ///< something is under way, for which the context has to run
+    bool watches_writes_ = false;
+};
+#endif
+
 /// The shared part of a connection: the stream, the session, what is under way, and who waits. Everything but
 /// the functions named for any thread runs on the stream's executor.
 template <class Stream>
-class connection_state final : public counted<connection_state<Stream>>, public context_member {
+class connection_state final : public counted<connection_state<Stream>>,
+                               public context_member,
+                               private turn_member,
+                               private readiness<Stream, waits_in_set<Stream>> {
 public:
     using executor_type = typename Stream::executor_type;
     using traits = stream_traits<Stream>;
+    static constexpr bool polled = waits_in_set<Stream>;
     using pointer = intrusive_ptr<connection_state>;
 
     connection_state(Stream&& stream, const connection_options& options)
         : stream_{std::move(stream)}
-        , service_{context_service::of(stream_.get_executor())}
-        , session_{role::server, options.for_session(), service_.now()}
+        , service_{&context_service::of(stream_.get_executor())}
+        , session_{role::server, options.for_session(), service_->now()}
         , opening_{std::make_unique<opening>(options)}
         , queue_watermark_{options.limits.queue_watermark}
         , queue_bytes_{options.limits.queue_bytes}
         , check_text_{options.check_outgoing_text} {
-        service_.join(*this);
+        service_->join(*this);
         traits::prepare(stream_);
+        watch();
     }
     ~connection_state() {
-        service_.leave(*this);
         drop_inbox();
+        if (!service_) return;
+        if (!ended_) unwatch();
+        service_->leave(*this);
+        stream_.~Stream();
     }
 
     // --- opening (impl/opening.hpp) ---
@@ -161,7 +197,8 @@ public:
     /// Any thread.
     [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
     [[nodiscard]] std::size_t buffered() noexcept {
-        const std::size_t queued = here() ? session_.queued() : buffered_.load(std::memory_order_relaxed);
+        const std::size_t queued =
+            is_open() && here() ? session_.queued() : buffered_.load(std::memory_order_relaxed);
         return queued + inbox_bytes_.load(std::memory_order_relaxed);
     }
 
@@ -175,8 +212,10 @@ public:
             which.complete(completion::post, asio::error::operation_aborted, {});
     }
 
-    Stream stream_;
-    context_service& service_;
+    union {
+        Stream stream_; ///< until the context goes away
+    };
+    context_service* service_; ///< null when the context has gone away
     session session_;
 
     /// What is needed until the connection is open.
@@ -209,19 +248,40 @@ public:
     std::uint64_t batch_ = 0; ///< counts batches, so that a stale one knows
 
 private:
-    /// Asio passes at most 64 buffers to one write; an operation keeps its own copy of a sequence, so there
-    /// it is short.
+    /// Most writes are one segment or two. Asio passes at most 64 buffers to one write; an operation keeps
+    /// its own copy of a sequence, so there it is short.
+    static constexpr std::size_t few_segments = 3;
     static constexpr std::size_t max_segments = traits::waits ? 64 : 8;
 
     /// The buffers of one write, as a sequence that may be copied and kept.
+    template <std::size_t Size>
     struct const_buffers {
         using value_type = asio::const_buffer;
         using const_iterator = const asio::const_buffer*;
-        std::array<asio::const_buffer, max_segments> all;
+        std::array<asio::const_buffer, Size> all;
         std::size_t count;
         [[nodiscard]] const_iterator begin() const noexcept { return all.data(); }
         [[nodiscard]] const_iterator end() const noexcept { return all.data() + count; }
     };
+
+    // --- readiness (impl/readiness.hpp) ---
+
+    friend readiness<Stream, polled>;
+
+    /// Turns of an `io_context` are shared; with other executors each connection posts its own.
+    static constexpr bool shares_turns = std::is_same_v<executor_type, asio::io_context::executor_type>;
+
+    void watch();
+    void unwatch() noexcept;
+    void await_readable();
+    void await_writable();
+    void hold();
+    void let_go() noexcept;
+    void became_ready(bool readable, bool writable, bool ended);
+    void defer();
+    void turn();
+    void on_turn() override;
+    void on_turn_dropped() noexcept override { this->drop_owner(); }
 
     void on_readable(std::error_code error, std::size_t size);
     void on_writable(std::error_code error, std::size_t size);
@@ -256,15 +316,29 @@ private:
     void start_read();
     [[nodiscard]] bool wants_read() noexcept;
     void serve();
-    void serve_soon();
+    void serve_soon() {
+        serving_soon_ = true;
+        defer();
+    }
     void keep_unread();
     void retire_reader(std::error_code error);
 
     void flush();
     void write_queued();
+    template <std::size_t Size>
+    std::size_t gather(const_buffers<Size>& into) noexcept;
+    template <std::size_t Size>
+    bool write_gathered(const const_buffers<Size>& buffers, std::size_t total);
     void stamp_pings();
+    void write_once();
+    bool written(std::size_t size, std::size_t total, std::error_code error);
     void after_write();
-    void schedule_flush();
+    /// Sends outside of a batch leave together at the end of the loop's turn.
+    void schedule_flush() {
+        if (ended_) return;
+        flush_soon_ = true;
+        defer();
+    }
     send_status queued(send_status status);
     void await_sent(send_status status, waiter<std::error_code>& done);
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
@@ -281,7 +355,7 @@ private:
     /// Before a send that is not part of a batch.
     void prepare_to_send() noexcept {
         lend_queue();
-        session_.at(service_.now());
+        session_.at(service_->now());
     }
 
     void on_transport_error(std::error_code error);
@@ -295,7 +369,6 @@ private:
     receive_lease lease_;                ///< the window, while a batch is looked at or a stream reads into it
     std::unique_ptr<byte_buffer> stash_; ///< the rest of a window, kept for the next read
     std::span<std::byte> window_{}; ///< while the reader looks at it: payloads in it may be sent by reference
-    handler_storage<160> read_room_;
     std::atomic<inbox_item*> inbox_{nullptr}; ///< newest first
     std::atomic<std::size_t> inbox_bytes_{0};
     std::atomic<std::size_t> buffered_{0};
@@ -309,6 +382,7 @@ private:
     std::size_t queue_bytes_;
     bool check_text_;
 
+    bool turn_posted_ = false;
     bool reading_ = false;
     bool reading_direct_ = false; ///< into the message instead of a window
     bool writing_ = false;
@@ -316,7 +390,7 @@ private:
     bool batch_out_ = false; ///< a batch looks at the window
     bool paused_ = false;    ///< a run does not read: the queue is above its watermark
     bool serving_soon_ = false;
-    bool flush_posted_ = false;
+    bool flush_soon_ = false;
     bool shut_ = false;     ///< our direction of the transport is ended
     bool ended_ = false;    ///< the transport is closed
     bool released_ = false; ///< the owner is gone

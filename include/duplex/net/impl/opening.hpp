@@ -24,8 +24,8 @@ bool connection_state<Stream>::opening_start(role self, waiter<std::error_code>&
         return false;
     }
     opening_->waiting = &done;
-    if (opening_->deadline == no_deadline && opening_->options.timeouts.handshake.count() > 0)
-        opening_->deadline = service_.precise_now() + opening_->options.timeouts.handshake;
+    if (opening_->deadline == no_deadline)
+        opening_->deadline = deadline_after(service_->precise_now(), opening_->options.timeouts.handshake);
     update_deadline();
     return true;
 }
@@ -138,9 +138,7 @@ void connection_state<Stream>::opening_written() {
                 return opening_done(error);
             now.to_write.remove_prefix(size);
             if (!now.to_write.empty()) {
-                writing_ = true;
-                stream_.async_wait(Stream::wait_write, write_handler{pointer{this}});
-                return;
+                return await_writable();
             }
         } else {
             writing_ = true;
@@ -153,8 +151,7 @@ void connection_state<Stream>::opening_written() {
     if (error) {
         // The peer reads the refusal, then ends: closing at once could take the answer away from it.
         now.refused = true;
-        const auto linger = now.options.timeouts.close;
-        now.deadline = linger.count() > 0 ? service_.precise_now() + linger : no_deadline;
+        now.deadline = deadline_after(service_->precise_now(), now.options.timeouts.close);
         update_deadline();
         outcome_ = std::make_unique<handshake_outcome>(now.server->take_outcome());
         shut_ = traits::shutdown_send(stream_);
@@ -185,7 +182,7 @@ void connection_state<Stream>::cancel_opening() {
 
 template <class Stream>
 void connection_state<Stream>::become_open(role self, handshake_outcome&& outcome) {
-    session_ = session{self, opening_->options.for_session(), service_.now()};
+    session_ = session{self, opening_->options.for_session(), service_->now()};
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     opening_.reset();
     if (!outcome.leftover.empty()) {

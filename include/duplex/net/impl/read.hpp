@@ -10,6 +10,8 @@ template <class Stream>
 void connection_state<Stream>::read(reader<Stream>& added) {
     if (opening_) return added.complete(completion::post, make_error_code(errc::not_open));
     if (reader_) return added.complete(completion::post, make_error_code(errc::operation_pending));
+    if (session_.delivers_fragments() && !added.fragments)
+        return added.complete(completion::post, make_error_code(errc::fragments_not_taken));
     if (batch_out_) end_batch();
     if (ended_ || !session_.may_receive()) {
         // A run sees the connection to its end; a read has nothing to wait for.
@@ -43,7 +45,7 @@ void connection_state<Stream>::start_read() {
     if (reading_ || ended_) return;
     reading_ = true;
     if constexpr (traits::waits) {
-        stream_.async_wait(Stream::wait_read, read_handler{*this});
+        await_readable();
     } else {
         const auto direct = opening_ ? std::span<std::byte>{} : session_.direct();
         reading_direct_ = !direct.empty();
@@ -57,7 +59,6 @@ template <class Stream>
 void connection_state<Stream>::on_readable(std::error_code error, std::size_t size) {
     reading_ = false;
     if (ended_) return;
-    const pointer self{this};
     if constexpr (traits::waits) {
         if (!error) {
             const auto direct = opening_ ? std::span<std::byte>{} : session_.direct();
@@ -65,7 +66,12 @@ void connection_state<Stream>::on_readable(std::error_code error, std::size_t si
             if (!reading_direct_) lease_ = receive_lease::take();
             const auto room = reading_direct_ ? direct : lease_.bytes();
             size = stream_.read_some(asio::mutable_buffer{room.data(), room.size()}, error);
-            if (error == asio::error::would_block || error == asio::error::try_again) {
+            const bool nothing =
+                error && (error == asio::error::would_block || error == asio::error::try_again);
+            // A socket that gives less than it was asked for has no more: the next bytes are told anew.
+            if constexpr (polled)
+                this->readable_ = !nothing && (error || size == room.size() || this->stream_ended_);
+            if (nothing) {
                 lease_.give_back();
                 return start_read();
             }
@@ -76,7 +82,7 @@ void connection_state<Stream>::on_readable(std::error_code error, std::size_t si
         const auto lease = std::move(lease_);
         return opening_received(lease.bytes().first(size), bool{error});
     }
-    session_.at(service_.now());
+    session_.at(service_->now());
     if (error) return on_transport_error(error);
     if (reading_direct_) {
         if (session_.may_receive()) session_.received_direct(size);
@@ -87,11 +93,11 @@ void connection_state<Stream>::on_readable(std::error_code error, std::size_t si
     serve();
 }
 
-/// Lets the reader have the events, then sends what that produced in one write.
+/// Lets the reader have the events, then sends what that produced in one write. The caller keeps the state
+/// alive.
 template <class Stream>
 void connection_state<Stream>::serve() {
     if (batch_out_ || corked_) return;
-    const pointer self{this};
     corked_ = true;
     lend_queue();
     auto* const active = reader_;
@@ -133,18 +139,6 @@ void connection_state<Stream>::serve() {
     keep_unread();
     follow_session();
     if (completed) completed->complete(completion::dispatch, {});
-}
-
-/// Serves the reader with what is left of an earlier read, but not from inside the function that asked.
-template <class Stream>
-void connection_state<Stream>::serve_soon() {
-    if (std::exchange(serving_soon_, true)) return;
-    asio::post(stream_.get_executor(), [self = pointer{this}] {
-        self->serving_soon_ = false;
-        if (self->ended_) return;
-        self->session_.at(self->service_.now());
-        self->serve();
-    });
 }
 
 /// What the reader left is kept for the next read, and the buffer goes back to the thread.
@@ -209,7 +203,7 @@ void connection_state<Stream>::on_event(const event& found) {
         const auto number = load_big<std::uint64_t>(found.payload.data());
         // A Pong for another Ping of the application, or for none.
         if (number > ping_count_) return;
-        const auto now = service_.precise_now();
+        const auto now = service_->precise_now();
         // RFC 6455 5.5.3: a peer may answer only the latest of several Pings.
         while (!pings_.empty() && pings_.front()->key <= number) {
             auto& each = static_cast<ping_waiter&>(*pings_.pop_front());

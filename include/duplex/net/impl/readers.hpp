@@ -34,7 +34,7 @@ public:
 
 protected:
     single_reader() noexcept
-        : reader<Stream>{false, false} {}
+        : reader<Stream>{false, false, false} {}
     ~single_reader() = default;
 
 private:
@@ -69,7 +69,7 @@ public:
 
 protected:
     batch_reader() noexcept
-        : reader<Stream>{true, false} {}
+        : reader<Stream>{true, false, false} {}
     ~batch_reader() = default;
 
 private:
@@ -87,7 +87,7 @@ public:
             switch (found.what) {
             case event::kind::message: on_message(message{found.op, found.payload}); break;
             case event::kind::fragment:
-                if constexpr (requires { handlers_.on_fragment(message{}, true); })
+                if constexpr (takes_fragments)
                     handlers_.on_fragment(message{found.op, found.payload}, found.last);
                 break;
             case event::kind::ping:
@@ -109,11 +109,15 @@ public:
 
 protected:
     explicit run_reader(Handlers&& handlers)
-        : reader<Stream>{false, true}
+        : reader<Stream>{false, true, takes_fragments}
         , handlers_{std::move(handlers)} {}
     ~run_reader() = default;
 
 private:
+    static constexpr bool takes_fragments = requires(Handlers & handlers) {
+        handlers.on_fragment(message{}, true);
+    };
+
     void on_message(const message& received) {
         if constexpr (requires { handlers_.on_message(received); })
             handlers_.on_message(received);

@@ -10,8 +10,9 @@ template <class Stream>
 template <class Payload>
 send_status connection_state<Stream>::send(opcode op, Payload&& payload) {
     constexpr bool owned = std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>;
+    // Also where the context is gone, and with it every thread that could run it.
+    if (!is_open()) return send_status::not_open;
     if (here()) {
-        if (opening_) return send_status::not_open;
         // What this thread sent before it came here goes first.
         if (inbox_.load(std::memory_order_acquire)) drain_inbox();
         if (!corked_) prepare_to_send();
@@ -24,7 +25,6 @@ send_status connection_state<Stream>::send(opcode op, Payload&& payload) {
             // The write would still be under way when the window is filled anew.
             return queued(session_.send(op, payload));
     }
-    if (!is_open()) return send_status::not_open;
     auto item = std::make_unique<inbox_item>();
     item->op = op;
     if constexpr (owned)
@@ -40,13 +40,12 @@ send_status connection_state<Stream>::send(opcode op, Payload&& payload) {
 
 template <class Stream>
 send_status connection_state<Stream>::send_prepared(const prepared_message& message) {
+    if (!is_open()) return send_status::not_open;
     if (here()) {
-        if (opening_) return send_status::not_open;
         if (inbox_.load(std::memory_order_acquire)) drain_inbox();
         if (!corked_) prepare_to_send();
         return queued(session_.send(message));
     }
-    if (!is_open()) return send_status::not_open;
     auto item = std::make_unique<inbox_item>();
     item->what = inbox_item::kind::prepared;
     item->prepared = message;
@@ -75,12 +74,11 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
 template <class Stream>
 send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
     if (payload.size() > max_control_payload) return send_status::control_payload_too_long;
+    if (!is_open()) return send_status::not_open;
     if (here()) {
-        if (opening_) return send_status::not_open;
         if (!corked_) prepare_to_send();
         return queued(session_.ping(payload));
     }
-    if (!is_open()) return send_status::not_open;
     auto item = std::make_unique<inbox_item>();
     item->what = inbox_item::kind::ping;
     if (!item->payload.append(payload)) return send_status::out_of_memory;
@@ -91,10 +89,11 @@ send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
 template <class Stream>
 std::error_code connection_state<Stream>::close(close_code code, std::string_view reason) {
     if (const auto error = check_close(code, reason)) return error;
+    if (!service_) return errc::not_open;
     if (here()) {
         if (opening_) return errc::not_open;
         drain_inbox();
-        session_.at(service_.precise_now());
+        session_.at(service_->precise_now());
         const auto error = session_.close(code, reason);
         open_.store(false, std::memory_order_release);
         if (!ended_) schedule_flush();
@@ -106,9 +105,9 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
     item->code = code;
     if (!item->payload.append(std::as_bytes(std::span{reason.data(), reason.size()})))
         return errc::out_of_memory;
-    push_inbox(std::move(item));
-    // Nothing that is sent from now on could still go out.
+    // What is sent from now on could no longer go out.
     open_.store(false, std::memory_order_release);
+    push_inbox(std::move(item));
     return {};
 }
 
@@ -176,19 +175,6 @@ send_status connection_state<Stream>::queued(send_status status) {
     return status;
 }
 
-/// Sends outside of a batch leave together at the end of the loop's turn.
-template <class Stream>
-void connection_state<Stream>::schedule_flush() {
-    if (flush_posted_ || ended_) return;
-    flush_posted_ = true;
-    asio::post(stream_.get_executor(), [self = pointer{this}] {
-        self->flush_posted_ = false;
-        self->drain_inbox();
-        self->flush();
-        self->follow_session();
-    });
-}
-
 template <class Stream>
 void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
     inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
@@ -210,7 +196,7 @@ void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
 template <class Stream>
 void connection_state<Stream>::drain_inbox() {
     if (!inbox_.load(std::memory_order_relaxed)) return;
-    session_.at(service_.now());
+    session_.at(service_->now());
     inbox_item* newest = inbox_.exchange(nullptr, std::memory_order_acquire);
     inbox_item* oldest = nullptr;
     while (newest) {
@@ -257,46 +243,82 @@ void connection_state<Stream>::flush() {
 /// Writes until the queue is empty or the transport takes no more.
 template <class Stream>
 void connection_state<Stream>::write_queued() {
-    while (!writing_) {
-        std::array<segment, max_segments> segments;
-        const std::size_t count = session_.gather(segments);
-        if (count == 0) return;
-        if (!pings_.empty()) stamp_pings();
-        const_buffers buffers;
-        buffers.count = count;
-        std::size_t total = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            buffers.all[i] = asio::const_buffer{segments[i].data(), segments[i].size()};
-            total += segments[i].size();
-        }
-        if constexpr (traits::waits) {
+    if constexpr (traits::waits) {
+        if (writing_) return;
+        if (const segment only = session_.only_segment(); !only.empty()) {
+            if (!pings_.empty()) stamp_pings();
             std::error_code error;
-            const std::size_t size =
-                count == 1 ? stream_.write_some(buffers.all[0], error) : stream_.write_some(buffers, error);
-            session_.consumed(size);
-            if (!error && size == total) continue;
-            if (error && error != asio::error::would_block && error != asio::error::try_again) {
-                // The read side tells the same story with more words.
-                transport_error_ = error;
-                session_.fail(errc::connection_lost);
-                serve_soon();
-                return;
-            }
-            writing_ = true;
-            stream_.async_wait(Stream::wait_write, write_handler{pointer{this}});
-        } else {
-            session_.hold_output();
-            writing_ = true;
-            stream_.async_write_some(buffers, write_handler{pointer{this}});
+            const std::size_t size = stream_.write_some(asio::const_buffer{only.data(), only.size()}, error);
+            if (!written(size, only.size(), error)) return;
         }
     }
+    while (!writing_) {
+        const_buffers<few_segments> few;
+        const std::size_t total = gather(few);
+        if (total == 0) return;
+        if (!pings_.empty()) stamp_pings();
+        if (few.count < few_segments) {
+            if (!write_gathered(few, total)) return;
+        } else {
+            const_buffers<max_segments> many;
+            const std::size_t all = gather(many);
+            if (!write_gathered(many, all)) return;
+        }
+    }
+}
+
+/// The bytes that were gathered.
+template <class Stream>
+template <std::size_t Size>
+std::size_t connection_state<Stream>::gather(const_buffers<Size>& into) noexcept {
+    std::array<segment, Size> segments;
+    into.count = session_.gather(segments);
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < into.count; ++i) {
+        into.all[i] = asio::const_buffer{segments[i].data(), segments[i].size()};
+        total += segments[i].size();
+    }
+    return total;
+}
+
+/// True where all was written and there is more to write.
+template <class Stream>
+template <std::size_t Size>
+bool connection_state<Stream>::write_gathered(const const_buffers<Size>& buffers, std::size_t total) {
+    if constexpr (traits::waits) {
+        std::error_code error;
+        const std::size_t size = buffers.count == 1 ? stream_.write_some(buffers.all[0], error)
+                                                    : stream_.write_some(buffers, error);
+        return written(size, total, error);
+    } else {
+        session_.hold_output();
+        writing_ = true;
+        stream_.async_write_some(buffers, write_handler{pointer{this}});
+        return false;
+    }
+}
+
+/// What a write without waiting has come to. True where there is more to write, and room.
+template <class Stream>
+bool connection_state<Stream>::written(std::size_t size, std::size_t total, std::error_code error) {
+    session_.consumed(size);
+    if (!error && size == total) return session_.queued() != 0;
+    if (error && error != asio::error::would_block && error != asio::error::try_again) {
+        // The read side tells the same story with more words.
+        transport_error_ = error;
+        session_.fail(errc::connection_lost);
+        serve_soon();
+        return false;
+    }
+    await_writable();
+    return false;
 }
 
 /// A ping's time runs from the write that takes its last byte.
 template <class Stream>
 void connection_state<Stream>::stamp_pings() {
     const auto written = session_.control_written();
-    const auto now = service_.precise_now();
+    const auto now = service_->precise_now();
     pings_.for_each([&](auto& each) {
         auto& waiting = static_cast<ping_waiter&>(each);
         if (waiting.written_mark > written) waiting.written = now;
@@ -307,18 +329,30 @@ template <class Stream>
 void connection_state<Stream>::on_writable(std::error_code error, std::size_t size) {
     writing_ = false;
     if (ended_) return session_.drop_output();
-    const pointer self{this};
     if (opening_) {
         if (error) return opening_done(error);
         if constexpr (!traits::waits) opening_->to_write.remove_prefix(size);
         return opening_written();
     }
-    session_.at(service_.now());
+    session_.at(service_->now());
     if (error) return on_transport_error(error);
     if constexpr (!traits::waits) session_.consumed(size);
     write_queued();
     after_write();
     follow_session();
+    update_deadline();
+}
+
+/// Writes what there is room for, while the stream's readiness is awaited.
+template <class Stream>
+void connection_state<Stream>::write_once() {
+    const_buffers<few_segments> few;
+    if (gather(few) == 0) return;
+    std::error_code error;
+    const std::size_t size = stream_.write_some(few, error);
+    // An error is told to the operation under way.
+    session_.consumed(size);
+    if (size != 0) after_write();
 }
 
 /// Tells those whose message has left, and gives an empty queue back to the thread.
@@ -331,7 +365,7 @@ void connection_state<Stream>::after_write() {
             sent_.pop_front()->complete(completion::post, {});
     }
     if (session_.queued() != 0 || writing_) return;
-    drains_.complete_all(completion::post, {});
+    if (!drains_.empty()) drains_.complete_all(completion::post, {});
     thread_buffers::here().keep_queue(session_.take_queue());
 }
 

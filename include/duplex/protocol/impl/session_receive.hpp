@@ -6,9 +6,33 @@
 
 namespace duplex {
 
+/// Most messages are short and come whole: they are found here without the steps below. False where anything
+/// else comes next.
+inline bool session::next_short(event& found) noexcept {
+    if (!at_.none() || assembler_.in_message() || !closing_.may_receive() || deliver_fragments_) return false;
+    frame_decoder::short_message message;
+    if (!decoder_.take_short(message, assembler_.max_bytes())) return false;
+    if (self_ == role::server) mask(message.payload, message.key);
+    if (message.op == opcode::text && !is_valid_utf8(message.payload)) [[unlikely]] {
+        found = fail_now(errc::invalid_utf8);
+        return true;
+    }
+    keepalive_.message_received(now_);
+    found.what = event::kind::message;
+    found.op = message.op;
+    found.payload = message.payload;
+    return true;
+}
+
 inline event session::next() noexcept {
+    event found;
+    if (!next_short(found) && (decoder_.unread() != 0 || !at_.none())) found = next_of_any_kind();
+    return found;
+}
+
+inline event session::next_of_any_kind() noexcept {
     release_delivered();
-    if (failure_pending_) [[unlikely]]
+    if (at_.failure_pending) [[unlikely]]
         return report_failure();
     for (;;) {
         // RFC 6455 5.5.1, 7.1.7: nothing that follows a Close or an error is looked at.
@@ -16,17 +40,17 @@ inline event session::next() noexcept {
             decoder_.discard();
             return {};
         }
-        if (!in_frame_) {
+        if (!at_.in_frame) {
             const auto step = decoder_.next_header();
             if (step == frame_decoder::step::need_more) return {};
             if (step == frame_decoder::step::failed) [[unlikely]]
                 return fail_now(decoder_.error());
             if (const errc broken = begin_frame(); broken != errc{}) [[unlikely]]
                 return fail_now(broken);
-            in_frame_ = true;
+            at_.in_frame = true;
         }
-        if (message_ready_) [[unlikely]] {
-            message_ready_ = false;
+        if (at_.message_ready) [[unlikely]] {
+            at_.message_ready = false;
             return end_frame({});
         }
         if (decoder_.remaining() != 0 && decoder_.unread() == 0) return {};
@@ -57,7 +81,7 @@ inline event session::next() noexcept {
 inline event session::end_frame(std::span<std::byte> piece) noexcept {
     const bool frame_ends = decoder_.remaining() == 0;
     const bool message_ends = frame_ends && decoder_.header().fin;
-    in_frame_ = !frame_ends;
+    at_.in_frame = !frame_ends;
     if (deliver_fragments_) {
         if (piece.empty() && !message_ends) return {};
         if (message_ends) {
@@ -70,7 +94,7 @@ inline event session::end_frame(std::span<std::byte> piece) noexcept {
     assembler_.end_message();
     keepalive_.message_received(now_);
     if (assembler_.holds_bytes()) {
-        message_delivered_ = true;
+        at_.message_delivered = true;
         piece = assembler_.bytes();
     }
     return {.what = event::kind::message, .op = assembler_.op(), .payload = piece};
@@ -87,7 +111,7 @@ inline void session::received_direct(std::size_t size) noexcept {
     if (broken != errc{})
         fail(broken);
     else
-        message_ready_ = frame_ends;
+        at_.message_ready = frame_ends;
 }
 
 inline errc session::begin_frame() noexcept {
@@ -100,14 +124,14 @@ inline errc session::begin_frame() noexcept {
 inline event session::take_control(std::span<std::byte> piece) noexcept {
     const opcode op = decoder_.header().op;
     if (decoder_.remaining() == 0 && !control_) [[likely]] {
-        in_frame_ = false;
+        at_.in_frame = false;
         return on_control(op, piece);
     }
     if (!control_) control_.reset(new (std::nothrow) byte_buffer);
     if (!control_ || !control_->append(piece)) return fail_now(errc::out_of_memory);
     if (decoder_.remaining() != 0) return {};
-    in_frame_ = false;
-    control_delivered_ = true;
+    at_.in_frame = false;
+    at_.control_delivered = true;
     return on_control(op, control_->bytes());
 }
 
@@ -145,8 +169,8 @@ inline void session::fail(errc why) noexcept {
     if (before == closing::state::failed || before == closing::state::done) return;
     closing_.fail();
     error_ = why;
-    failure_pending_ = true;
-    in_frame_ = message_ready_ = false;
+    at_.failure_pending = true;
+    at_.in_frame = at_.message_ready = false;
     decoder_.discard();
     keepalive_.close_started(now_);
     // RFC 6455 7.1.7: a Close with the fitting code goes out, unless there is one already. What was sent
@@ -161,11 +185,11 @@ inline void session::fail(errc why) noexcept {
 inline event session::fail_now(errc why) noexcept {
     fail(why);
     assembler_.release();
-    return failure_pending_ ? report_failure() : event{};
+    return at_.failure_pending ? report_failure() : event{};
 }
 
 inline event session::report_failure() noexcept {
-    failure_pending_ = false;
+    at_.failure_pending = false;
     const close_code code = close_code_for(error_);
     return {.what = event::kind::failed,
             .error = error_,

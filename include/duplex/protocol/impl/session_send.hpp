@@ -21,12 +21,19 @@ template <class Push>
 inline send_status session::send_frame(opcode op, bool fin, std::span<const std::byte> payload,
                                        Push push) noexcept {
     const std::size_t before = queued();
-    if (before != 0 && (before >= queue_bytes_ || payload.size() > queue_bytes_ - before))
+    if (before != 0 && (before >= queue_bytes_ || payload.size() > queue_bytes_ - before)) [[unlikely]]
         return send_status::queue_full;
-    frame_header header;
-    if (const auto status = make_header(op, fin, payload.size(), header); status != send_status::ok)
-        return status;
-    if (!push(header)) return send_status::out_of_memory;
+    // Most messages are short, and a server's frames are not masked.
+    if (fin && payload.size() <= max_control_payload && self_ == role::server) {
+        if (!open_queue()) return send_status::out_of_memory;
+        if (before == 0) keepalive_.write_progress(now_);
+        if (!queue_->push_short(op, payload)) return send_status::out_of_memory;
+    } else {
+        frame_header header;
+        if (const auto status = make_header(op, fin, payload.size(), header); status != send_status::ok)
+            return status;
+        if (!push(header)) return send_status::out_of_memory;
+    }
     return queue_->bytes() > queue_watermark_ ? send_status::above_watermark : send_status::ok;
 }
 
@@ -114,17 +121,26 @@ inline bool session::open_queue() noexcept {
     return queue_ != nullptr;
 }
 
-inline void session::on_time(time_point now) noexcept {
+inline void session::on_time(time_point now, bool listening) noexcept {
     now_ = now;
     using action = keepalive::action;
     switch (keepalive_.due(now, queued() != 0)) {
     case action::none: break;
     case action::send_ping:
         ping_refused_ = ping({}) != send_status::ok;
+        if (ping_refused_ && control_pushed() == control_written()) {
+            keepalive_.ping_skipped(now);
+            break;
+        }
         keepalive_.ping_queued();
         ping_mark_ = control_pushed();
         break;
-    case action::fail_pong: fail(errc::pong_timeout); break;
+    case action::fail_pong:
+        if (listening)
+            fail(errc::pong_timeout);
+        else
+            keepalive_.ping_skipped(now);
+        break;
     case action::fail_write: fail(errc::write_timeout); break;
     case action::close_idle:
         error_ = errc::idle_timeout;

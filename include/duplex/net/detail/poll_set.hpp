@@ -1,0 +1,175 @@
+#pragma once
+
+// Readiness of many sockets for the price of one wait: Linux only.
+
+#if defined(__linux__)
+
+#include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/loop_turns.hpp>
+
+#include <asio/posix/basic_stream_descriptor.hpp>
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+namespace duplex::detail {
+
+/// Who waits in a poll set.
+class poll_member {
+public:
+    /// Something has changed. Each kind of readiness is told once, when it begins: the member reads or writes
+    /// until the socket has had enough. `ended`: behind what can be read there is the end, of which nothing
+    /// more is told. On the loop's thread; may throw what a callback throws.
+    virtual void on_ready(bool readable, bool writable, bool ended) = 0;
+
+protected:
+    ~poll_member() = default;
+};
+
+/// An epoll set of our own, whose one descriptor Asio waits for: a turn of the loop costs Asio's machinery
+/// once, however many sockets are ready, and a socket has neither an operation nor any memory there.
+/// Everything runs on the thread that runs the context.
+class poll_set final : public asio::execution_context::service {
+public:
+    using key_type = poll_set;
+    inline static asio::execution_context::id id;
+
+    explicit poll_set(asio::execution_context& context)
+        : asio::execution_context::service{context}
+        , context_{static_cast<asio::io_context&>(context)}
+        , set_{context_} {}
+
+    /// Begins to tell when the socket becomes readable. `turns`: those of the same context.
+    [[nodiscard]] std::error_code add(int socket, poll_member& member, loop_turns& turns) {
+        turns_ = &turns;
+        if (!set_.is_open()) {
+            if (const auto error = open()) return error;
+        }
+        return control(EPOLL_CTL_ADD, socket, EPOLLIN | EPOLLRDHUP | EPOLLET, &member);
+    }
+
+    /// Tells from now on when it becomes writable, too.
+    void watch_writes(int socket, poll_member& member) noexcept {
+        (void)control(EPOLL_CTL_MOD, socket, EPOLLIN | EPOLLRDHUP | EPOLLOUT | EPOLLET, &member);
+    }
+
+    /// Before the socket is closed.
+    void remove(int socket, poll_member& member) noexcept {
+        if (!set_.is_open()) return;
+        (void)control(EPOLL_CTL_DEL, socket, 0, nullptr);
+        for (std::size_t i = next_; i < count_; ++i)
+            if (events_[i].data.ptr == &member) events_[i].data.ptr = nullptr;
+    }
+
+    /// As long as somebody holds it, the context has something to run.
+    void hold() {
+        ++holders_;
+        if (!armed_ && !running_ && set_.is_open()) arm();
+    }
+
+    void let_go() noexcept {
+        if (--holders_ != 0 || !armed_) return;
+        std::error_code ignored;
+        set_.cancel(ignored);
+    }
+
+private:
+    /// Ready sockets that one system call tells.
+    static constexpr std::size_t batch = 128;
+    /// Calls between two visits to what else the context has to run.
+    static constexpr int turns_in_row = 16;
+    /// With fewer sockets ready than this, asking again at once would rarely find more.
+    static constexpr std::size_t busy = 4;
+
+    void shutdown() noexcept override {
+        std::error_code ignored;
+        set_.close(ignored);
+        count_ = next_ = 0;
+    }
+
+    [[nodiscard]] std::error_code open() {
+        const int made = ::epoll_create1(EPOLL_CLOEXEC);
+        if (made < 0) return {errno, asio::error::get_system_category()};
+        std::error_code error;
+        set_.assign(made, error);
+        if (error) ::close(made);
+        return error;
+    }
+
+    std::error_code control(int what, int socket, std::uint32_t events, poll_member* member) noexcept {
+        epoll_event wanted{};
+        wanted.events = events;
+        wanted.data.ptr = member;
+        if (::epoll_ctl(set_.native_handle(), what, socket, &wanted) == 0) return {};
+        return {errno, asio::error::get_system_category()};
+    }
+
+    void arm() {
+        armed_ = true;
+        set_.async_wait(asio::posix::descriptor_base::wait_read, [this](std::error_code) {
+            armed_ = false;
+            // Also after it was called off: somebody may have come since.
+            run();
+        });
+    }
+
+    void run() {
+        /// A callback may throw: those that are still to be told are told next time.
+        struct on_exit {
+            poll_set& self;
+            ~on_exit() {
+                self.running_ = false;
+                if (self.next_ != self.count_)
+                    asio::post(self.context_, [&set = self] { set.run(); });
+                else if (self.holders_ != 0 && !self.armed_ && self.set_.is_open())
+                    self.arm();
+            }
+        };
+        if (std::exchange(running_, true)) return;
+        const on_exit rearm{*this};
+        const loop_turns::scope inside{*turns_, context_.get_executor()};
+        for (int turn = 0; turn < turns_in_row; ++turn) {
+            if (next_ == count_ && !wait()) break;
+            while (next_ != count_) {
+                const epoll_event& each = events_[next_++];
+                // Gone since.
+                if (!each.data.ptr) continue;
+                static_cast<poll_member*>(each.data.ptr)
+                    ->on_ready((each.events & ~std::uint32_t{EPOLLOUT}) != 0,
+                               (each.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0,
+                               (each.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+            }
+            turns_->pass();
+            if ((count_ < busy && turns_->empty()) || context_.stopped()) break;
+        }
+    }
+
+    /// Asks which sockets are ready; false: none.
+    [[nodiscard]] bool wait() noexcept {
+        const int found = ::epoll_wait(set_.native_handle(), events_.data(), static_cast<int>(batch), 0);
+        next_ = 0;
+        count_ = found > 0 ? static_cast<std::size_t>(found) : 0;
+        return count_ != 0;
+    }
+
+    asio::io_context& context_;
+    loop_turns* turns_ = nullptr;
+    asio::posix::basic_stream_descriptor<asio::io_context::executor_type> set_;
+    std::array<epoll_event, batch> events_;
+    std::size_t next_ = 0;
+    std::size_t count_ = 0;
+    std::size_t holders_ = 0;
+    bool armed_ = false;
+    bool running_ = false;
+};
+
+} // namespace duplex::detail
+
+#endif

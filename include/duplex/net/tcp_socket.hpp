@@ -1,0 +1,206 @@
+#pragma once
+
+#include <duplex/net/detail/asio_compat.hpp>
+
+#include <asio/basic_stream_socket.hpp>
+#include <asio/buffer.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/socket_base.hpp>
+
+#if defined(__linux__)
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#endif
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <system_error>
+#include <utility>
+
+namespace duplex {
+
+#if defined(__linux__)
+
+/// A connected TCP socket that belongs to an `io_context` but not to Asio's reactor: connections on it wait
+/// together in one epoll set, which costs a fraction of an operation each, and an idle one takes no memory
+/// there. Everything else is as with `asio::ip::tcp::socket`, as far as it makes sense under a WebSocket. One
+/// thread at a time.
+///
+/// Elsewhere than on Linux the name stands for Asio's own socket.
+class tcp_socket {
+public:
+    using executor_type = asio::io_context::executor_type;
+    using protocol_type = asio::ip::tcp;
+    using endpoint_type = asio::ip::tcp::endpoint;
+    using native_handle_type = int;
+
+    /// Tells a connection to wait in its context's set.
+    static constexpr bool waits_in_set = true;
+
+    /// Takes over a connected socket.
+    tcp_socket(const executor_type& executor, native_handle_type connected) noexcept
+        : executor_{executor}
+        , handle_{connected} {}
+
+    /// Takes over one of Asio's, which must have nothing under way. Where that fails this one is not open.
+    explicit tcp_socket(asio::basic_stream_socket<asio::ip::tcp, executor_type>&& connected)
+        : executor_{connected.get_executor()} {
+        std::error_code error;
+        const int released = connected.release(error);
+        if (!error) handle_ = released;
+    }
+
+    tcp_socket(tcp_socket&& other) noexcept
+        : executor_{other.executor_}
+        , handle_{std::exchange(other.handle_, -1)} {}
+    tcp_socket& operator=(tcp_socket&& other) noexcept {
+        if (this == &other) return *this;
+        close();
+        executor_ = other.executor_;
+        handle_ = std::exchange(other.handle_, -1);
+        return *this;
+    }
+    ~tcp_socket() { close(); }
+
+    [[nodiscard]] executor_type get_executor() const noexcept { return executor_; }
+    [[nodiscard]] native_handle_type native_handle() const noexcept { return handle_; }
+    [[nodiscard]] bool is_open() const noexcept { return handle_ >= 0; }
+
+    [[nodiscard]] endpoint_type local_endpoint(std::error_code& error) const noexcept {
+        return endpoint(&::getsockname, error);
+    }
+    [[nodiscard]] endpoint_type remote_endpoint(std::error_code& error) const noexcept {
+        return endpoint(&::getpeername, error);
+    }
+#if defined(__cpp_exceptions)
+    /// The same; throws `std::system_error`.
+    [[nodiscard]] endpoint_type local_endpoint() const {
+        return or_throw([this](std::error_code& error) { return local_endpoint(error); });
+    }
+    [[nodiscard]] endpoint_type remote_endpoint() const {
+        return or_throw([this](std::error_code& error) { return remote_endpoint(error); });
+    }
+#endif
+
+    template <class Option>
+    std::error_code set_option(const Option& option, std::error_code& error) noexcept {
+        const auto of = protocol();
+        return error = result(::setsockopt(handle_, option.level(of), option.name(of), option.data(of),
+                                           static_cast<socklen_t>(option.size(of))));
+    }
+    template <class Option>
+    std::error_code get_option(Option& option, std::error_code& error) const noexcept {
+        const auto of = protocol();
+        auto size = static_cast<socklen_t>(option.size(of));
+        error = result(::getsockopt(handle_, option.level(of), option.name(of), option.data(of), &size));
+        if (!error) option.resize(of, size);
+        return error;
+    }
+
+    /// Reads without waiting. `asio::error::would_block` where nothing has come, `asio::error::eof` at the
+    /// end.
+    [[nodiscard]] std::size_t read_some(asio::mutable_buffer into, std::error_code& error) noexcept {
+        const auto size =
+            retried([&] { return ::recv(handle_, into.data(), into.size(), MSG_DONTWAIT); }, error);
+        if (size == 0 && !error && into.size() != 0) error = asio::error::eof;
+        return size;
+    }
+
+    /// Writes without waiting what there is room for.
+    [[nodiscard]] std::size_t write_some(asio::const_buffer from, std::error_code& error) noexcept {
+        return retried([&] { return ::send(handle_, from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL); },
+                       error);
+    }
+
+    /// The same for several buffers, the first 64 of them.
+    template <class ConstBuffers>
+    [[nodiscard]] std::size_t write_some(const ConstBuffers& from, std::error_code& error) noexcept {
+        std::array<iovec, 64> parts;
+        std::size_t count = 0;
+        for (auto each = asio::buffer_sequence_begin(from);
+             each != asio::buffer_sequence_end(from) && count != parts.size(); ++each, ++count) {
+            const asio::const_buffer part{*each};
+            // The system only reads what a message to send refers to.
+            parts[count].iov_base = const_cast<void*>(part.data());
+            parts[count].iov_len = part.size();
+        }
+        msghdr message{};
+        message.msg_iov = parts.data();
+        message.msg_iovlen = count;
+        return retried([&] { return ::sendmsg(handle_, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }, error);
+    }
+
+    std::error_code shutdown(asio::socket_base::shutdown_type what, std::error_code& error) noexcept {
+        return error = result(::shutdown(handle_, static_cast<int>(what)));
+    }
+
+    /// Gives the system's socket away, which stays connected.
+    [[nodiscard]] native_handle_type release() noexcept { return std::exchange(handle_, -1); }
+
+    std::error_code close(std::error_code& error) noexcept {
+        error = is_open() ? result(::close(std::exchange(handle_, -1))) : std::error_code{};
+        return error;
+    }
+    void close() noexcept {
+        std::error_code ignored;
+        close(ignored);
+    }
+
+private:
+    [[nodiscard]] static std::error_code result(int returned) noexcept {
+        return returned == 0 ? std::error_code{} : std::error_code{errno, asio::error::get_system_category()};
+    }
+
+    template <class Call>
+    [[nodiscard]] static std::size_t retried(Call call, std::error_code& error) noexcept {
+        for (;;) {
+            const ssize_t done = call();
+            if (done >= 0) [[likely]] {
+                if (error) error.clear();
+                return static_cast<std::size_t>(done);
+            }
+            if (errno == EINTR) continue;
+            error.assign(errno, asio::error::get_system_category());
+            return 0;
+        }
+    }
+
+    template <class Query>
+    [[nodiscard]] endpoint_type endpoint(Query query, std::error_code& error) const noexcept {
+        endpoint_type found;
+        auto size = static_cast<socklen_t>(found.capacity());
+        error = result(query(handle_, found.data(), &size));
+        if (error) return {};
+        found.resize(size);
+        return found;
+    }
+
+    [[nodiscard]] protocol_type protocol() const noexcept {
+        std::error_code error;
+        const auto here = local_endpoint(error);
+        return error ? protocol_type::v6() : here.protocol();
+    }
+
+#if defined(__cpp_exceptions)
+    template <class Ask>
+    static endpoint_type or_throw(Ask ask) {
+        std::error_code error;
+        const auto found = ask(error);
+        if (error) throw std::system_error{error};
+        return found;
+    }
+#endif
+
+    executor_type executor_;
+    native_handle_type handle_ = -1;
+};
+
+#else
+
+using tcp_socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
+
+#endif
+
+} // namespace duplex

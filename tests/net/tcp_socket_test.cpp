@@ -1,0 +1,266 @@
+#include <duplex/net/tcp_socket.hpp>
+
+#include "support/connected.hpp"
+
+#include <duplex/net/connection.hpp>
+#include <duplex/net/stream_traits.hpp>
+
+#include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
+#include <asio/write.hpp>
+
+#include <array>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace duplex;
+using namespace duplex::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+using asio_socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
+
+/// A socket and its peer.
+struct ends {
+    explicit ends(asio::io_context& io)
+        : peer{io}
+        , near{connected(io)} {}
+
+    tcp_socket connected(asio::io_context& io) {
+        asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+        peer.connect(acceptor.local_endpoint());
+        asio_socket made{io};
+        acceptor.accept(made);
+        tcp_socket taken{std::move(made)};
+        stream_traits<tcp_socket>::prepare(taken);
+        return taken;
+    }
+
+    asio_socket peer;
+    tcp_socket near;
+};
+
+/// Many open connections on one context.
+struct crowd {
+    explicit crowd(std::size_t count, const connection_options& options = {}) {
+        for (std::size_t i = 0; i < count; ++i) {
+            peers.push_back(std::make_unique<ends>(io));
+            connections.emplace_back(std::move(peers.back()->near), options);
+            asio::write(peers.back()->peer, asio::buffer(plain_request));
+            connections.back().async_accept([this](std::error_code error) { opened += error ? 0U : 1U; });
+        }
+        while (opened < count)
+            REQUIRE(io.run_one() == 1);
+        io.restart();
+    }
+
+    asio::io_context io;
+    std::vector<std::unique_ptr<ends>> peers;
+    std::vector<connection<tcp_socket>> connections;
+    std::size_t opened = 0;
+};
+
+} // namespace
+
+TEST_CASE("a tcp_socket knows its ends and takes options") {
+    asio::io_context io;
+    ends both{io};
+    CHECK(both.near.is_open());
+    CHECK(both.near.remote_endpoint() == both.peer.local_endpoint());
+    CHECK(both.near.local_endpoint() == both.peer.remote_endpoint());
+    CHECK((both.near.get_executor() == io.get_executor()));
+    std::error_code error;
+    both.near.set_option(asio::socket_base::keep_alive{true}, error);
+    CHECK_FALSE(error);
+    asio::socket_base::keep_alive kept;
+    both.near.get_option(kept, error);
+    CHECK_FALSE(error);
+    CHECK(kept.value());
+    asio::ip::tcp::no_delay no_delay;
+    both.near.get_option(no_delay, error);
+    CHECK(no_delay.value());
+}
+
+TEST_CASE("a tcp_socket reads and writes without waiting") {
+    asio::io_context io;
+    ends both{io};
+    std::error_code error;
+    std::array<char, 100> memory{};
+    CHECK(both.near.read_some(asio::buffer(memory), error) == 0);
+    CHECK(error == asio::error::would_block);
+    const std::array<asio::const_buffer, 3> parts{asio::buffer("one ", 4), asio::buffer("two ", 4),
+                                                  asio::buffer("three", 5)};
+    CHECK(both.near.write_some(parts, error) == 13);
+    CHECK_FALSE(error);
+    CHECK(both.near.write_some(asio::buffer("!", 1), error) == 1);
+    CHECK(both.peer.read_some(asio::buffer(memory)) > 0);
+    CHECK(std::string_view{memory.data(), 14} == "one two three!");
+    const std::string large(64 << 20, 'x');
+    CHECK(both.near.write_some(asio::buffer(large), error) < large.size());
+    CHECK(both.near.write_some(asio::buffer(large), error) + 1 > 0);
+    both.peer.shutdown(asio::socket_base::shutdown_send);
+    while (both.near.read_some(asio::buffer(memory), error) == 0 && error == asio::error::would_block) {
+    }
+    CHECK(error == asio::error::eof);
+    both.near.shutdown(asio::socket_base::shutdown_both, error);
+    CHECK_FALSE(error);
+    CHECK(both.near.write_some(asio::buffer("late"), error) == 0);
+    CHECK(error == asio::error::broken_pipe);
+}
+
+TEST_CASE("a tcp_socket is moved, given away and closed") {
+    asio::io_context io;
+    ends both{io};
+    tcp_socket moved{std::move(both.near)};
+    CHECK_FALSE(both.near.is_open());
+    CHECK(moved.is_open());
+    tcp_socket other{io.get_executor(), moved.release()};
+    CHECK_FALSE(moved.is_open());
+    moved = std::move(other);
+    std::error_code error;
+    CHECK(moved.write_some(asio::buffer("x", 1), error) == 1);
+    moved.close(error);
+    CHECK_FALSE(error);
+    CHECK_FALSE(moved.is_open());
+    moved.close(error);
+    CHECK_FALSE(error);
+    std::array<char, 10> memory;
+    CHECK(moved.read_some(asio::buffer(memory), error) == 0);
+    CHECK(error == asio::error::bad_descriptor);
+    CHECK_THROWS_AS(moved.remote_endpoint(), std::system_error);
+    CHECK(both.peer.read_some(asio::buffer(memory), error) == 1);
+    CHECK(both.peer.read_some(asio::buffer(memory), error) == 0);
+    CHECK(error == asio::error::eof);
+}
+
+TEST_CASE("a socket that Asio can't give up is not taken over") {
+    asio::io_context io;
+    asio_socket closed{io};
+    const tcp_socket none{std::move(closed)};
+    CHECK_FALSE(none.is_open());
+}
+
+TEST_CASE("a connection on a socket that is not open ends with the system's error") {
+    asio::io_context io;
+    connection<tcp_socket> it{tcp_socket{io.get_executor(), -1}};
+    ending<> opened;
+    it.async_accept(opened.handler());
+    io.run();
+    CHECK(opened.failed_with(asio::error::bad_descriptor));
+}
+
+TEST_CASE("hundreds of sockets that are ready at once are all served") {
+    crowd all{300};
+    std::size_t messages = 0;
+    for (auto& each : all.connections)
+        each.async_run([&](const message&) { ++messages; }, [](std::error_code) {});
+    for (auto& each : all.peers)
+        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
+    while (messages < all.connections.size())
+        REQUIRE(all.io.run_one() == 1);
+    CHECK(messages == all.connections.size());
+}
+
+TEST_CASE("an exception from one connection's callback keeps no other from being served") {
+    crowd all{20};
+    std::size_t messages = 0;
+    std::size_t ended = 0;
+    for (auto& each : all.connections)
+        each.async_run(
+            [&](const message&) {
+                if (++messages % 3 == 0) throw std::runtime_error{"callback"};
+            },
+            [&](std::error_code) { ++ended; });
+    for (auto& each : all.peers)
+        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
+    std::size_t thrown = 0;
+    while (messages < 20) {
+        try {
+            all.io.run_one();
+        } catch (const std::runtime_error&) {
+            ++thrown;
+        }
+    }
+    CHECK(thrown == 6);
+    for (auto& each : all.peers)
+        each->peer.close();
+    for (auto& each : all.connections)
+        each.abort();
+    all.io.run();
+    CHECK(ended == 20);
+}
+
+TEST_CASE("a connection may end others that are ready in the same turn") {
+    crowd all{10};
+    std::size_t messages = 0;
+    std::size_t ended = 0;
+    for (auto& each : all.connections)
+        each.async_run(
+            [&](const message&) {
+                if (++messages == 1) all.connections.clear();
+            },
+            [&](std::error_code error) {
+                CHECK(error == errc::aborted);
+                ++ended;
+            });
+    for (auto& each : all.peers)
+        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
+    all.io.run();
+    CHECK(messages == 1);
+    CHECK(ended == 10);
+}
+
+TEST_CASE("a context with idle connections on which nothing is under way has nothing to run") {
+    // A deadline would be something to run for.
+    connection_options options;
+    options.timeouts = {.connect = 0s,
+                        .handshake = 0s,
+                        .ping_interval = 0s,
+                        .pong = 0s,
+                        .idle = 0s,
+                        .write = 0s,
+                        .close = 0s};
+    crowd all{3, options};
+    all.io.run();
+    CHECK(all.io.stopped());
+    CHECK(all.connections[0].is_open());
+    // And serves them again when something is.
+    all.io.restart();
+    ending<message> read;
+    all.connections[1].async_read(read.handler());
+    asio::write(all.peers[1]->peer, asio::buffer(frame_bytes(role::client, opcode::text, "still here")));
+    all.io.run();
+    CHECK(std::get<0>(read.values).text() == "still here");
+}
+
+TEST_CASE("what else a context has to run comes in between, however busy its sockets are") {
+    crowd all{8};
+    std::size_t messages = 0;
+    const octets frame = frame_bytes(role::client, opcode::text, "again");
+    for (std::size_t i = 0; i < all.connections.size(); ++i) {
+        // Each message brings the next one, so the sockets never run dry.
+        all.connections[i].async_run(
+            [&, i](const message&) {
+                ++messages;
+                asio::write(all.peers[i]->peer, asio::buffer(frame));
+            },
+            [](std::error_code) {});
+        asio::write(all.peers[i]->peer, asio::buffer(frame));
+    }
+    while (messages == 0)
+        REQUIRE(all.io.run_one() == 1);
+    bool posted = false;
+    asio::post(all.io, [&] { posted = true; });
+    const std::size_t before = messages;
+    while (!posted)
+        REQUIRE(all.io.run_one() == 1);
+    CHECK(messages - before < 1000);
+    // So does the end.
+    asio::post(all.io, [&] { all.io.stop(); });
+    all.io.run();
+    CHECK(all.io.stopped());
+}
