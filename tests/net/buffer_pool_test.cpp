@@ -70,5 +70,5 @@ TEST_CASE("an emptied send queue is kept warm for the next sender") {
         many.push_back(here.take_queue());
     for (auto& each : many)
         here.keep_queue(std::move(each));
-    CHECK(here.queue_count <= duplex::detail::thread_buffers::kept);
+    CHECK(here.queues.size() <= duplex::detail::thread_buffers::kept_queues);
 }

@@ -100,3 +100,23 @@ TEST_CASE("take gives the bytes away, or a copy of what was only seen") {
     CHECK(seen.empty());
     CHECK(seen.take().empty());
 }
+
+TEST_CASE("a received message is known to be UTF-8, and its copies are") {
+    using duplex::message;
+    using duplex::opcode;
+    using duplex::text_is;
+    const std::string_view text = "text";
+    const auto bytes = std::as_bytes(std::span{text.data(), text.size()});
+    CHECK(message{opcode::text, bytes}.checked() == text_is::unchecked);
+    CHECK(message::copy_of(opcode::text, bytes).checked() == text_is::unchecked);
+    auto received = message::received(opcode::text, bytes);
+    CHECK(received.checked() == text_is::utf8);
+    const message copied{received};
+    CHECK(copied.checked() == text_is::utf8);
+    message moved{std::move(received)};
+    CHECK(moved.checked() == text_is::utf8);
+    CHECK(moved.text() == "text");
+    message assigned;
+    assigned = std::move(moved);
+    CHECK(assigned.checked() == text_is::utf8);
+}

@@ -424,3 +424,20 @@ TEST_CASE("whatever is pushed, held and half written, whole frames in order come
         queue_model{seed}.run(200);
     }
 }
+
+TEST_CASE("tells when all there is to write is one segment") {
+    send_queue queue;
+    CHECK(queue.only_segment().empty());
+    REQUIRE(queue.push_short(opcode::text, view("one")));
+    REQUIRE(queue.push_copy(header_of(opcode::binary, "two"), view("two")));
+    const octets both = on_wire(opcode::text, "one") + on_wire(opcode::binary, "two");
+    CHECK(to_octets(queue.only_segment()) == both);
+    queue.consumed(3);
+    CHECK(to_octets(queue.only_segment()) == both.substr(3));
+    REQUIRE(queue.push_control(header_of(opcode::ping, "p"), view("p")));
+    CHECK(queue.only_segment().empty());
+    CHECK(drained(queue) == both.substr(3, 2) + on_wire(opcode::ping, "p") + both.substr(5));
+    const octets large(send_queue::reference_threshold, 'l');
+    REQUIRE(queue.push_borrowed(header_of(opcode::binary, large), view(large)));
+    CHECK(queue.only_segment().empty());
+}

@@ -298,3 +298,51 @@ TEST_CASE("held output stays where it is while more is sent") {
     s.consumed(2);
     CHECK(read_frames(before.substr(0, 2) + written(s))->size() == 1001);
 }
+
+TEST_CASE("text that is known to be UTF-8 is not looked at again") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self};
+    CHECK((s.send(opcode::text, view("\xff"), text_is::unchecked) == send_status::text_not_utf8));
+    CHECK((s.send(opcode::text, owned("\xff"), text_is::unchecked) == send_status::text_not_utf8));
+    // Not true here, which is how it shows.
+    CHECK((s.send(opcode::text, view("\xff"), text_is::utf8) == send_status::ok));
+    CHECK((s.send(opcode::text, owned("\xff"), text_is::utf8) == send_status::ok));
+    CHECK((s.send_borrowed(opcode::text, view("\xff"), text_is::utf8) == send_status::ok));
+    CHECK((s.send_back(opcode::text, view("\xff"), text_is::utf8) == send_status::ok));
+    CHECK(read_frames(written(s))->size() == 4);
+}
+
+TEST_CASE("a message that was put together from pieces is sent back without a copy, by a server") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    const auto size = GENERATE(values<std::size_t>({100, 20'000}));
+    const bool refused = GENERATE(true, false);
+    session_options options;
+    options.limits.queue_bytes = 30'000;
+    session s{self, options};
+    const octets payload(size, 'm');
+    octets first = frame_bytes(peer_of(self), opcode::binary, payload.substr(0, size / 2), {.fin = false});
+    octets second = frame_bytes(peer_of(self), opcode::continuation, payload.substr(size / 2));
+    s.receive(std::as_writable_bytes(std::span{first}));
+    CHECK((s.next().what == event::kind::need_more));
+    s.receive(std::as_writable_bytes(std::span{second}));
+    const event found = s.next();
+    REQUIRE((found.what == event::kind::message));
+    if (refused) CHECK((s.send(opcode::binary, octets(20'000, 'q')) == send_status::ok));
+    const auto status = s.send_back(found.op, found.payload);
+    const bool fits = !refused || size == 100;
+    CHECK((status == (fits ? send_status::ok : send_status::queue_full)));
+    // Where the caller looks at it nothing has changed.
+    CHECK(found.text() == payload);
+    std::array<segment, 8> out;
+    const auto count = s.gather(out);
+    bool same_place = false;
+    for (std::size_t i = 0; i < count; ++i)
+        same_place = same_place || out[i].data() == found.payload.data();
+    CHECK(same_place == (fits && self == role::server && size == 20'000));
+    // What was not taken can still be given away.
+    CHECK(s.take_message().size() == (same_place ? 0 : size));
+    const auto frames = read_frames(written(s));
+    REQUIRE(frames);
+    CHECK(frames->size() == (refused ? 1U : 0U) + (fits ? 1U : 0U));
+    if (fits) CHECK(frames->back().payload == payload);
+}

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <duplex/core/detail/block_cache.hpp>
+
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -26,7 +28,7 @@ public:
     byte_buffer& operator=(const byte_buffer&) = delete;
     ~byte_buffer() {
         // Most are empty, and a call costs more than a look.
-        if (data_ != nullptr) std::free(data_);
+        if (data_ != nullptr) detail::block_cache::give({data_, capacity_});
     }
 
     [[nodiscard]] std::byte* data() noexcept { return data_; }
@@ -37,9 +39,17 @@ public:
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return {data_, size_}; }
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 
-    /// Makes room for `total` bytes; false when memory ran out (nothing changed).
-    [[nodiscard]] bool reserve(std::size_t total) noexcept {
+    /// Makes room for `total` bytes; false when memory ran out (nothing changed). `wish`: how many there may
+    /// be in the end, for which memory is taken only where it lies ready.
+    [[nodiscard]] bool reserve(std::size_t total, std::size_t wish = 0) noexcept {
         if (total <= capacity_) return true;
+        if (const auto warm = detail::block_cache::take(total, wish); warm.data != nullptr) {
+            if (size_ != 0) std::memcpy(warm.data, data_, size_);
+            if (data_ != nullptr) detail::block_cache::give({data_, capacity_});
+            data_ = warm.data;
+            capacity_ = warm.capacity;
+            return true;
+        }
         void* grown = std::realloc(data_, total);
         if (grown == nullptr) return false;
         data_ = static_cast<std::byte*>(grown);

@@ -8,6 +8,7 @@
 #include <new>
 #include <span>
 #include <utility>
+#include <vector>
 
 namespace duplex {
 
@@ -53,13 +54,16 @@ struct thread_buffers {
     ~thread_buffers() { gone = true; }
 
     static constexpr std::size_t kept = 4;
-    /// A send queue whose block has grown past this is not kept whole.
-    static constexpr std::size_t kept_block = std::size_t{256} * 1024;
+    /// A message to all fills the queues of many connections before the first of them is written.
+    static constexpr std::size_t kept_queues = 1024;
+    /// Memory of all kept queues together; beyond it each keeps room for a few messages.
+    static constexpr std::size_t kept_queue_bytes = std::size_t{1} << 20;
+    static constexpr std::size_t small_block = 1024;
 
     std::array<std::unique_ptr<std::byte[]>, kept> receive;
-    std::array<std::unique_ptr<send_queue>, kept> queues;
+    std::vector<std::unique_ptr<send_queue>> queues;
     std::size_t receive_count = 0;
-    std::size_t queue_count = 0;
+    std::size_t queue_bytes = 0;
 
     [[nodiscard]] static thread_buffers& here() noexcept {
         // Set once a thread: a plain pointer costs less to look at than a guarded object.
@@ -72,14 +76,28 @@ struct thread_buffers {
     }
 
     [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {
-        if (!gone && queue_count != 0) return std::move(queues[--queue_count]);
-        return std::unique_ptr<send_queue>{new (std::nothrow) send_queue};
+        if (gone || queues.empty()) return std::unique_ptr<send_queue>{new (std::nothrow) send_queue};
+        auto taken = std::move(queues.back());
+        queues.pop_back();
+        queue_bytes -= taken->memory();
+        return taken;
     }
 
     void keep_queue(std::unique_ptr<send_queue>&& queue) noexcept {
-        if (gone || !queue || queue_count == kept) return;
-        queue->trim(kept_block);
-        queues[queue_count++] = std::move(queue);
+        if (gone || !queue || queues.size() == kept_queues) return;
+        if (queue_bytes + queue->memory() > kept_queue_bytes) queue->trim(small_block);
+        const std::size_t memory = queue->memory();
+        // A vector can only report exhausted memory by throwing; without exceptions it ends the program.
+#if defined(__cpp_exceptions)
+        try {
+            queues.push_back(std::move(queue));
+        } catch (...) {
+            return;
+        }
+#else
+        queues.push_back(std::move(queue));
+#endif
+        queue_bytes += memory;
     }
 };
 

@@ -36,7 +36,9 @@ public:
 
     send_status send(std::string_view text) const { return send(opcode::text, as_bytes(text)); }
     send_status send(std::span<const std::byte> binary) const { return send(opcode::binary, binary); }
-    send_status send(const message& copied) const { return send(copied.op(), copied.bytes()); }
+    send_status send(const message& copied) const {
+        return state_ ? state_->send(copied.op(), copied.bytes(), copied.checked()) : send_status::not_open;
+    }
     send_status send(opcode op, std::span<const std::byte> payload) const {
         return state_ ? state_->send(op, payload) : send_status::not_open;
     }
@@ -238,12 +240,17 @@ public:
     /// UTF-8. A moved-in payload that isn't accepted stays where it was.
     send_status send(std::string_view text) { return handle().send(text); }
     send_status send(std::span<const std::byte> binary) { return send(opcode::binary, binary); }
-    send_status send(const message& copied) { return send(copied.op(), copied.bytes()); }
+    send_status send(const message& copied) {
+        return state_->send(copied.op(), copied.bytes(), copied.checked());
+    }
     send_status send(message&& moved) {
         const opcode op = moved.op();
+        const auto text = moved.checked();
         auto bytes = moved.take();
-        const auto status = send(op, std::move(bytes));
-        if (!accepted(status)) moved = message{op, std::move(bytes)};
+        const auto status = state_->send(op, std::move(bytes), text);
+        if (!accepted(status))
+            moved = text == text_is::utf8 ? message::received(op, std::move(bytes))
+                                          : message{op, std::move(bytes)};
         return status;
     }
     send_status send(opcode op, std::span<const std::byte> payload) { return state_->send(op, payload); }

@@ -2,6 +2,7 @@
 
 #include <duplex/core/byte_buffer.hpp>
 #include <duplex/core/opcode.hpp>
+#include <duplex/protocol/event.hpp>
 
 #include <cstddef>
 #include <cstdlib>
@@ -20,8 +21,8 @@ public:
 
     /// A message that owns a copy of `payload`. Throws `std::bad_alloc` when memory ran out.
     [[nodiscard]] static message copy_of(opcode op, std::span<const std::byte> payload) {
-        message view{op, payload};
-        return message{std::as_const(view)};
+        const message view{op, payload};
+        return message{view};
     }
 
     /// A view: `payload` must outlive it.
@@ -35,19 +36,31 @@ public:
         , payload_{own_.bytes()}
         , op_{op} {}
 
+    /// The same for a message that was received: its text is known to be UTF-8, and need not be checked where
+    /// it is sent again.
+    template <class Payload>
+    [[nodiscard]] static message received(opcode op, Payload&& payload) noexcept {
+        message made{op, std::forward<Payload>(payload)};
+        made.text_ = text_is::utf8;
+        return made;
+    }
+
     message(message&& other) noexcept
         : own_{std::move(other.own_)}
         , payload_{std::exchange(other.payload_, {})}
-        , op_{other.op_} {}
+        , op_{other.op_}
+        , text_{other.text_} {}
     message& operator=(message&& other) noexcept {
         own_ = std::move(other.own_);
         payload_ = std::exchange(other.payload_, {});
         op_ = other.op_;
+        text_ = other.text_;
         return *this;
     }
     /// Copies the bytes. Throws `std::bad_alloc` when memory ran out.
     message(const message& other)
-        : op_{other.op_} {
+        : op_{other.op_}
+        , text_{other.text_} {
         if (!own_.append(other.payload_)) out_of_memory();
         payload_ = own_.bytes();
     }
@@ -57,6 +70,8 @@ public:
     [[nodiscard]] bool is_text() const noexcept { return op_ == opcode::text; }
     [[nodiscard]] bool is_binary() const noexcept { return op_ == opcode::binary; }
     [[nodiscard]] opcode op() const noexcept { return op_; }
+    /// Whether it is known to be UTF-8, as what was received is.
+    [[nodiscard]] text_is checked() const noexcept { return text_; }
     [[nodiscard]] std::size_t size() const noexcept { return payload_.size(); }
     [[nodiscard]] bool empty() const noexcept { return payload_.empty(); }
 
@@ -85,6 +100,7 @@ private:
     byte_buffer own_;
     std::span<const std::byte> payload_;
     opcode op_ = opcode::binary;
+    text_is text_ = text_is::unchecked;
 };
 
 } // namespace duplex

@@ -7,6 +7,12 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/socket_base.hpp>
 
+#if defined(__linux__)
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#endif
+
 #include <system_error>
 #include <type_traits>
 
@@ -78,9 +84,9 @@ struct stream_traits<tcp_socket> {
     static constexpr bool waits = true;
 
     static void prepare(tcp_socket& socket) noexcept {
-        std::error_code ignored;
         // Frames are gathered into as few writes as possible here; the kernel must not hold them back.
-        socket.set_option(asio::ip::tcp::no_delay{true}, ignored);
+        const int on = 1;
+        (void)::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
 
     [[nodiscard]] static bool shutdown_send(tcp_socket& socket) noexcept {

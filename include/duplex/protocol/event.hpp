@@ -58,6 +58,9 @@ enum class send_status : std::uint8_t {
     no_random, ///< the system gave no bytes for a masking key
 };
 
+/// What is known of a text to send. One that was received, or checked before, need not be looked at again.
+enum class text_is : std::uint8_t { unchecked, utf8 };
+
 /// True where the message was queued.
 [[nodiscard]] constexpr bool accepted(send_status status) noexcept {
     return status == send_status::ok || status == send_status::above_watermark;

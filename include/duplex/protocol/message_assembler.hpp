@@ -114,6 +114,9 @@ public:
     /// Gives the assembled bytes away.
     [[nodiscard]] byte_buffer take() noexcept { return std::move(buffer_); }
 
+    /// Takes back what was given away.
+    void give_back(byte_buffer&& bytes) noexcept { buffer_ = std::move(bytes); }
+
     /// Frees the assembled bytes: between messages a connection holds none.
     void release() noexcept {
         if (buffer_.capacity() != 0) buffer_.release();
@@ -128,7 +131,8 @@ private:
             // Twice what has arrived; where the end of the message is known, not more than it will need.
             std::uint64_t wanted = std::max(first_room, 2 * needed);
             if (message_ends) wanted = std::min<std::uint64_t>(wanted, needed + rest);
-            if (!buffer_.reserve(static_cast<std::size_t>(wanted))) return nullptr;
+            const auto wish = static_cast<std::size_t>(std::min<std::uint64_t>(needed + rest, max_bytes_));
+            if (!buffer_.reserve(static_cast<std::size_t>(wanted), wish)) return nullptr;
         }
         return buffer_.prepare(more);
     }

@@ -229,6 +229,9 @@ public:
         control_consumed_ = control;
     }
 
+    /// Bytes of block held for reuse.
+    [[nodiscard]] std::size_t memory() const noexcept { return tail_.capacity(); }
+
     /// Gives back memory beyond `keep` bytes of block.
     void trim(std::size_t keep) noexcept {
         if (tail_.empty() && tail_.capacity() > keep) tail_.release();

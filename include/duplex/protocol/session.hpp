@@ -112,8 +112,9 @@ public:
     // --- sending ---
 
     /// Queues a text or binary message; the payload is copied.
-    send_status send(opcode op, std::span<const std::byte> payload) noexcept {
-        return send_data(op, check_outgoing_text_, payload,
+    send_status send(opcode op, std::span<const std::byte> payload,
+                     text_is text = text_is::unchecked) noexcept {
+        return send_data(op, text, payload,
                          [&](const frame_header& header) { return queue_->push_copy(header, payload); });
     }
 
@@ -122,8 +123,8 @@ public:
     }
 
     /// Queues a message whose payload is taken over; it is left alone where it isn't accepted.
-    send_status send(opcode op, byte_buffer&& payload) noexcept {
-        return send_data(op, check_outgoing_text_, payload.bytes(), [&](const frame_header& header) {
+    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked) noexcept {
+        return send_data(op, text, payload.bytes(), [&](const frame_header& header) {
             return queue_->push_owned(header, std::move(payload));
         });
     }
@@ -131,12 +132,18 @@ public:
     /// Queues a message whose payload may be written from where it lies: it must stay there until it was
     /// written or `settle` was called. Meant for payloads inside the receive window; what an event gives may
     /// lie elsewhere, and then goes with the next call of `next`.
-    send_status send_borrowed(opcode op, std::span<const std::byte> payload) noexcept {
+    send_status send_borrowed(opcode op, std::span<const std::byte> payload,
+                              text_is text = text_is::unchecked) noexcept {
         if (self_ == role::client || payload.size() < send_queue::reference_threshold)
-            return send(op, payload);
-        return send_data(op, check_outgoing_text_, payload,
+            return send(op, payload, text);
+        return send_data(op, text, payload,
                          [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
     }
+
+    /// Queues the message that `next` returned last, or any other: where it was assembled from pieces it is
+    /// not copied. Its payload stays where it is until it is written.
+    send_status send_back(opcode op, std::span<const std::byte> payload,
+                          text_is text = text_is::unchecked) noexcept;
 
     /// Queues a message that was encoded before.
     send_status send(const prepared_message& message) noexcept;
@@ -315,13 +322,14 @@ private:
     [[nodiscard]] event report_failure() noexcept;
 
     template <class Push>
-    send_status send_data(opcode op, bool check_text, std::span<const std::byte> payload, Push push) noexcept;
+    send_status send_data(opcode op, text_is text, std::span<const std::byte> payload, Push push) noexcept;
     template <class Push>
     send_status send_frame(opcode op, bool fin, std::span<const std::byte> payload, Push push) noexcept;
     send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
     [[nodiscard]] bool push_close(close_code code, std::string_view reason) noexcept;
-    [[nodiscard]] send_status make_header(opcode op, bool fin, std::size_t length,
-                                          frame_header& out) noexcept;
+    [[nodiscard]] bool make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept;
+    [[nodiscard]] send_status admit(std::size_t size) noexcept;
+    [[nodiscard]] send_status admitted() const noexcept;
     [[nodiscard]] bool open_queue() noexcept;
 
     /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.

@@ -74,6 +74,7 @@ struct inbox_item {
     inbox_item* next = nullptr;
     kind what = kind::message;
     opcode op = opcode::binary;
+    text_is text = text_is::unchecked;
     close_code code = close_code::normal;
     byte_buffer payload;
     prepared_message prepared;
@@ -164,7 +165,7 @@ public:
 
     /// Any thread.
     template <class Payload>
-    send_status send(opcode op, Payload&& payload);
+    send_status send(opcode op, Payload&& payload, text_is text = text_is::unchecked);
     send_status send_prepared(const prepared_message& message);
     send_status ping(std::span<const std::byte> payload);
     std::error_code close(close_code code, std::string_view reason);

@@ -191,8 +191,10 @@ std::optional<message> connection_state<Stream>::try_read() {
 
 template <class Stream>
 message connection_state<Stream>::own(const event& found) {
-    if (auto assembled = session_.take_message(); !assembled.empty()) return {found.op, std::move(assembled)};
-    return message::copy_of(found.op, found.payload);
+    if (auto assembled = session_.take_message(); !assembled.empty())
+        return message::received(found.op, std::move(assembled));
+    const auto view = message::received(found.op, std::span<const std::byte>{found.payload});
+    return message{view};
 }
 
 template <class Stream>

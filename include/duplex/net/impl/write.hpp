@@ -8,7 +8,7 @@ namespace duplex::detail {
 
 template <class Stream>
 template <class Payload>
-send_status connection_state<Stream>::send(opcode op, Payload&& payload) {
+send_status connection_state<Stream>::send(opcode op, Payload&& payload, text_is text) {
     constexpr bool owned = std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>;
     // Also where the context is gone, and with it every thread that could run it.
     if (!is_open()) return send_status::not_open;
@@ -16,17 +16,21 @@ send_status connection_state<Stream>::send(opcode op, Payload&& payload) {
         // What this thread sent before it came here goes first.
         if (inbox_.load(std::memory_order_acquire)) drain_inbox();
         if (!corked_) prepare_to_send();
-        if constexpr (owned)
-            return queued(session_.send(op, std::move(payload)));
-        else if constexpr (traits::waits)
-            return queued(in_window(payload) ? session_.send_borrowed(op, payload)
-                                             : session_.send(op, payload));
-        else
-            // The write would still be under way when the window is filled anew.
-            return queued(session_.send(op, payload));
+        if constexpr (owned) {
+            return queued(session_.send(op, std::move(payload), text));
+        } else {
+            if (payload.size() < send_queue::reference_threshold)
+                return queued(session_.send(op, payload, text));
+            // With other streams the write would still be under way when the window is filled anew.
+            if (traits::waits && in_window(payload)) return queued(session_.send_borrowed(op, payload, text));
+            // Nothing is written before the callback is through with the message it answers.
+            return queued(consuming_ ? session_.send_back(op, payload, text)
+                                     : session_.send(op, payload, text));
+        }
     }
     auto item = std::make_unique<inbox_item>();
     item->op = op;
+    item->text = text;
     if constexpr (owned)
         item->payload = std::move(payload);
     else if (!item->payload.append(payload))
@@ -61,7 +65,10 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
     const auto payload = item->what == inbox_item::kind::prepared ? item->prepared.payload()
                                                                   : std::as_const(item->payload).bytes();
     if (item->op != opcode::text && item->op != opcode::binary) return send_status::opcode_not_data;
-    if (item->op == opcode::text && check_text_ && !is_valid_utf8(payload)) return send_status::text_not_utf8;
+    if (item->op == opcode::text && item->text == text_is::unchecked && check_text_ &&
+        !is_valid_utf8(payload))
+        return send_status::text_not_utf8;
+    item->text = text_is::utf8;
     item->size = payload.size();
     const std::size_t before = buffered();
     if (before != 0 && (before >= queue_bytes_ || item->size > queue_bytes_ - before))
@@ -208,7 +215,7 @@ void connection_state<Stream>::drain_inbox() {
         inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
         switch (item->what) {
         case inbox_item::kind::message: {
-            const auto status = session_.send(item->op, std::move(item->payload));
+            const auto status = session_.send(item->op, std::move(item->payload), item->text);
             if (item->sent) await_sent(status, *item->sent);
             break;
         }

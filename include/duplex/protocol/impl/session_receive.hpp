@@ -141,7 +141,7 @@ inline event session::on_control(opcode op, std::span<std::byte> payload) noexce
     // RFC 6455 5.5.2: a Ping is answered with its own payload.
     if (may_answer_ping()) {
         frame_header header;
-        if (make_header(opcode::pong, true, payload.size(), header) != send_status::ok ||
+        if (!open_queue() || !make_header(opcode::pong, true, payload.size(), header) ||
             !queue_->push_pong(header, payload))
             return fail_now(errc::out_of_memory);
     }

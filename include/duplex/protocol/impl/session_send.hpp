@@ -7,34 +7,57 @@
 namespace duplex {
 
 template <class Push>
-inline send_status session::send_data(opcode op, bool check_text, std::span<const std::byte> payload,
+inline send_status session::send_data(opcode op, text_is text, std::span<const std::byte> payload,
                                       Push push) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
     // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
     if (sending_fragments_) return send_status::message_unfinished;
-    if (op == opcode::text && check_text && !is_valid_utf8(payload)) return send_status::text_not_utf8;
+    if (op == opcode::text && text == text_is::unchecked && check_outgoing_text_ && !is_valid_utf8(payload))
+        return send_status::text_not_utf8;
     return send_frame(op, true, payload, push);
 }
 
 template <class Push>
 inline send_status session::send_frame(opcode op, bool fin, std::span<const std::byte> payload,
                                        Push push) noexcept {
-    const std::size_t before = queued();
-    if (before != 0 && (before >= queue_bytes_ || payload.size() > queue_bytes_ - before)) [[unlikely]]
-        return send_status::queue_full;
+    if (const auto status = admit(payload.size()); status != send_status::ok) return status;
     // Most messages are short, and a server's frames are not masked.
     if (fin && payload.size() <= max_control_payload && self_ == role::server) {
-        if (!open_queue()) return send_status::out_of_memory;
-        if (before == 0) keepalive_.write_progress(now_);
         if (!queue_->push_short(op, payload)) return send_status::out_of_memory;
     } else {
         frame_header header;
-        if (const auto status = make_header(op, fin, payload.size(), header); status != send_status::ok)
-            return status;
+        if (!make_header(op, fin, payload.size(), header)) return send_status::no_random;
         if (!push(header)) return send_status::out_of_memory;
     }
+    return admitted();
+}
+
+/// Whether so many bytes more may be queued, and a queue to take them.
+inline send_status session::admit(std::size_t size) noexcept {
+    const std::size_t before = queued();
+    if (before != 0 && (before >= queue_bytes_ || size > queue_bytes_ - before)) [[unlikely]]
+        return send_status::queue_full;
+    return open_queue() ? send_status::ok : send_status::out_of_memory;
+}
+
+inline send_status session::admitted() const noexcept {
     return queue_->bytes() > queue_watermark_ ? send_status::above_watermark : send_status::ok;
+}
+
+inline send_status session::send_back(opcode op, std::span<const std::byte> payload, text_is text) noexcept {
+    const auto assembled = assembler_.bytes();
+    // A client would mask it where it lies, under the eyes of the one who reads it.
+    if (!at_.message_delivered || self_ == role::client || payload.data() != assembled.data() ||
+        payload.size() != assembled.size() || payload.size() < send_queue::reference_threshold)
+        return send(op, payload, text);
+    byte_buffer moved = assembler_.take();
+    const auto status = send(op, std::move(moved), text);
+    if (accepted(status))
+        at_.message_delivered = false;
+    else
+        assembler_.give_back(std::move(moved));
+    return status;
 }
 
 inline send_status session::send(const prepared_message& message) noexcept {
@@ -43,9 +66,13 @@ inline send_status session::send(const prepared_message& message) noexcept {
                                                       : send_status::out_of_memory;
     // Its text was checked when it was made.
     const auto payload = message.payload();
-    return send_data(message.op(), false, payload, [&](const frame_header& header) {
-        return self_ == role::server ? queue_->push_prepared(message) : queue_->push_copy(header, payload);
-    });
+    if (self_ == role::client)
+        return send_data(message.op(), text_is::utf8, payload,
+                         [&](const frame_header& header) { return queue_->push_copy(header, payload); });
+    if (!closing_.may_send()) return send_status::not_open;
+    if (sending_fragments_) return send_status::message_unfinished;
+    if (const auto status = admit(payload.size()); status != send_status::ok) return status;
+    return queue_->push_prepared(message) ? admitted() : send_status::out_of_memory;
 }
 
 inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last) noexcept {
@@ -73,9 +100,9 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
 inline send_status session::send_control(opcode op, std::span<const std::byte> payload) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     if (payload.size() > max_control_payload) return send_status::control_payload_too_long;
+    if (!open_queue()) return send_status::out_of_memory;
     frame_header header;
-    if (const auto status = make_header(op, true, payload.size(), header); status != send_status::ok)
-        return status;
+    if (!make_header(op, true, payload.size(), header)) return send_status::no_random;
     return queue_->push_control(header, payload) ? send_status::ok : send_status::queue_full;
 }
 
@@ -95,30 +122,32 @@ inline std::error_code session::close(close_code code, std::string_view reason) 
 inline bool session::push_close(close_code code, std::string_view reason) noexcept {
     const encoded_close_body body{code, reason};
     frame_header header;
-    if (make_header(opcode::close, true, body.bytes().size(), header) != send_status::ok) return false;
+    if (!open_queue() || !make_header(opcode::close, true, body.bytes().size(), header)) return false;
     close_begin_ = data_pushed();
     close_pushed_ = queue_->push_copy(header, body.bytes());
     return close_pushed_;
 }
 
-inline send_status session::make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept {
-    if (!open_queue()) return send_status::out_of_memory;
+/// False: the system gave no bytes for a masking key.
+inline bool session::make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept {
     out.fin = fin;
     out.op = op;
     out.length = length;
     // RFC 6455 5.1, 5.3: a client masks every frame with a fresh, unpredictable key.
     out.masked = self_ == role::client;
-    if (out.masked && !random_mask_key(out.key)) return send_status::no_random;
-    if (queue_->empty()) keepalive_.write_progress(now_);
-    return send_status::ok;
+    return !out.masked || random_mask_key(out.key);
 }
 
+/// False: memory ran out.
 inline bool session::open_queue() noexcept {
-    if (queue_) [[likely]]
-        return true;
-    queue_.reset(new (std::nothrow) send_queue);
-    if (queue_) queue_->resume_counts(data_count_, control_count_);
-    return queue_ != nullptr;
+    if (!queue_) [[unlikely]] {
+        queue_.reset(new (std::nothrow) send_queue);
+        if (!queue_) return false;
+        queue_->resume_counts(data_count_, control_count_);
+    }
+    // Something begins to wait for the transport.
+    if (queue_->empty()) keepalive_.write_progress(now_);
+    return true;
 }
 
 inline void session::on_time(time_point now, bool listening) noexcept {
