@@ -253,7 +253,7 @@ TEST_CASE("delivers pieces as they arrive where that is asked for") {
 
 // --- RFC 6455 5.5: control frames ---
 
-TEST_CASE("a Ping is answered with its own payload; a Pong is not answered") {
+TEST_CASE("a Ping is answered with its own payload, and a Pong is not answered") {
     const auto self = GENERATE(values({role::client, role::server}));
     const auto size = GENERATE(values<std::size_t>({0, 1, 125}));
     const octets payload(size, '\xff');

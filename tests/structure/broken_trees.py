@@ -28,7 +28,8 @@ GOOD = {
     "include/duplex/net/impl/connect.hpp": "\n" * 500,
     "include/duplex/test/stream.hpp": "#include <duplex/net/connect.hpp>\n",
     "tests/app/client_test.cpp": '// sleep_for\nauto s = "usleep(1)"; int asleep(int);\n',
-    "tests/core/utf8_test.cpp": "",
+    "tests/core/utf8_test.cpp": 'TEST_CASE("one") {}\nTEST_CASE("a long "\n          "name") {}\n',
+    "tests/RFC6455.md": "| section | rule | file | test |\n|---|---|---|---|\n| 8.1 | UTF-8 | `core/utf8_test.cpp` | one; a long name |\n",
     "tests/core/error_test.cpp": "",
     "tests/core/random_test.cpp": "",
     "tests/deflate/params_test.cpp": "",
@@ -43,6 +44,10 @@ GOOD = {
 
 # For each check: the file to write (None as text: to leave out) and what the check must say then.
 BROKEN = {
+    "rules": [
+        ("tests/core/utf8_test.cpp", 'TEST_CASE("one") {}\n', "tests/RFC6455.md:3: no test 'a long name'"),
+        ("tests/core/utf8_test.cpp", 'TEST_CASE("a long name") {}\n', "no test 'one' in `core/utf8_test.cpp`"),
+    ],
     "layers": [
         ("include/duplex/core/a.hpp", "#include <asio/buffer.hpp>\n", "core/a.hpp:1: core/ may not include <asio/buffer"),
         ("include/duplex/core/a.hpp", "\n#include <duplex/http/uri.hpp>\n", "a.hpp:2: core/ may not include <duplex/http"),

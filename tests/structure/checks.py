@@ -170,7 +170,24 @@ def exceptions(root):
                 stack.pop()
 
 
-CHECKS = {check.__name__: check for check in (layers, test_files, sleeps, length, top_level, exceptions)}
+def rules(root):
+    """Each test that the table of rules names exists in the files of its row."""
+    table = root / "tests" / "RFC6455.md"
+    for number, line in enumerate(table.read_text().splitlines(), 1):
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if len(cells) != 4 or not line.startswith("|") or cells[0] in ("section", "---"):
+            continue
+        titles = set()
+        for file in re.findall(r"`([^`]+\.cpp)`", cells[2]):
+            path = root / "tests" / file
+            text = path.read_text() if path.is_file() else ""
+            titles.update(re.findall(r'TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"', re.sub(r'"\s*\n\s*"', "", text)))
+        for title in (title.strip() for title in cells[3].split(";")):
+            if title and title != "reference" and not title.startswith("`") and title not in titles:
+                yield f"tests/RFC6455.md:{number}: no test '{title}' in {cells[2]}"
+
+
+CHECKS = {check.__name__: check for check in (layers, test_files, sleeps, length, top_level, exceptions, rules)}
 
 if __name__ == "__main__":
     problems = list(CHECKS[sys.argv[1]](Path(sys.argv[2]).resolve()))
