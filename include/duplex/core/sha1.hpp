@@ -23,29 +23,29 @@ constexpr void sha1_block(sha1_state& state, const std::byte* block) noexcept {
         w[t] = std::rotl(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
 
     auto [a, b, c, d, e] = state;
-    for (std::size_t t = 0; t < 80; ++t) {
-        std::uint32_t f = 0;
-        std::uint32_t k = 0;
-        if (t < 20) {
-            f = (b & c) | (~b & d);
-            k = 0x5A827999;
-        } else if (t < 40) {
-            f = b ^ c ^ d;
-            k = 0x6ED9EBA1;
-        } else if (t < 60) {
-            f = (b & c) | (b & d) | (c & d);
-            k = 0x8F1BBCDC;
-        } else {
-            f = b ^ c ^ d;
-            k = 0xCA62C1D6;
+    const auto step = [](std::uint32_t in, std::uint32_t& turned, std::uint32_t& out, std::uint32_t added) {
+        out += std::rotl(in, 5) + added;
+        turned = std::rotl(turned, 30);
+    };
+    // Five steps at a time, in which the words change their names instead of their places.
+    const auto twenty = [&](std::size_t from, std::uint32_t k, auto f) {
+        for (std::size_t t = from; t < from + 20; t += 5) {
+            step(a, b, e, f(b, c, d) + k + w[t]);
+            step(e, a, d, f(a, b, c) + k + w[t + 1]);
+            step(d, e, c, f(e, a, b) + k + w[t + 2]);
+            step(c, d, b, f(d, e, a) + k + w[t + 3]);
+            step(b, c, a, f(c, d, e) + k + w[t + 4]);
         }
-        const std::uint32_t next = std::rotl(a, 5) + f + e + w[t] + k;
-        e = d;
-        d = c;
-        c = std::rotl(b, 30);
-        b = a;
-        a = next;
-    }
+    };
+    const auto choose = [](std::uint32_t x, std::uint32_t y, std::uint32_t z) { return z ^ (x & (y ^ z)); };
+    const auto parity = [](std::uint32_t x, std::uint32_t y, std::uint32_t z) { return x ^ y ^ z; };
+    const auto majority = [](std::uint32_t x, std::uint32_t y, std::uint32_t z) {
+        return (x & y) | (z & (x | y));
+    };
+    twenty(0, 0x5A827999, choose);
+    twenty(20, 0x6ED9EBA1, parity);
+    twenty(40, 0x8F1BBCDC, majority);
+    twenty(60, 0xCA62C1D6, parity);
     state[0] += a;
     state[1] += b;
     state[2] += c;
