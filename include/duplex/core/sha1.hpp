@@ -22,7 +22,11 @@ constexpr void sha1_block(sha1_state& state, const std::byte* block) noexcept {
     for (std::size_t t = 16; t < 80; ++t)
         w[t] = std::rotl(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
 
-    auto [a, b, c, d, e] = state;
+    std::uint32_t a = state[0];
+    std::uint32_t b = state[1];
+    std::uint32_t c = state[2];
+    std::uint32_t d = state[3];
+    std::uint32_t e = state[4];
     const auto step = [](std::uint32_t in, std::uint32_t& turned, std::uint32_t& out, std::uint32_t added) {
         out += std::rotl(in, 5) + added;
         turned = std::rotl(turned, 30);

@@ -181,7 +181,13 @@ public:
     /// Counts bytes as written, in the order of the last `gather`.
     void consumed(std::size_t size) noexcept {
         if (gathered_control_ == 0) [[likely]] {
-            consume_data(size);
+            if (size == data_bytes_ && pieces_.empty()) [[likely]] {
+                data_consumed_ += size;
+                data_bytes_ = 0;
+                tail_emptied();
+            } else {
+                consume_data(size);
+            }
             writing_ = false;
             return;
         }
@@ -356,10 +362,14 @@ private:
             pieces_.clear();
             head_ = 0;
         }
+        borrowing_ = false;
+        tail_emptied();
+    }
+
+    void tail_emptied() noexcept {
         tail_.clear();
         tail_at_ = 0;
         tail_closed_ = false;
-        borrowing_ = false;
         boundary_ = data_consumed_;
     }
 
