@@ -113,7 +113,12 @@ void connection_state<Stream>::serve() {
                 if (returned) return;
                 state.corked_ = false;
                 state.session_.fail(errc::callback_threw);
-                state.serve_soon();
+                if (state.ended_) {
+                    state.window_ = {};
+                    state.lease_.give_back();
+                } else {
+                    state.serve_soon();
+                }
                 if (state.reader_ != active) active->complete(completion::post, state.retired_error_);
             }
         } exit{*this, active};
