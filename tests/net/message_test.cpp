@@ -111,6 +111,7 @@ TEST_CASE("a received message is known to be UTF-8, and its copies are") {
     CHECK(message::copy_of(opcode::text, bytes).checked() == text_is::unchecked);
     auto received = message::received(opcode::text, bytes);
     CHECK(received.checked() == text_is::utf8);
+    CHECK(message::received(opcode::binary, bytes).checked() == text_is::unchecked);
     const message copied{received};
     CHECK(copied.checked() == text_is::utf8);
     message moved{std::move(received)};

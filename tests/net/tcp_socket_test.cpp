@@ -264,3 +264,78 @@ TEST_CASE("what else a context has to run comes in between, however busy its soc
     all.io.run();
     CHECK(all.io.stopped());
 }
+
+TEST_CASE("a large message stays readable in its callback when its connection is gone") {
+    const auto how = GENERATE(0, 1, 2);
+    crowd all{1};
+    std::string seen;
+    all.connections[0].async_run(
+        [&](const message& m) {
+            CHECK(accepted(all.connections[0].send(m)));
+            if (how == 0) all.connections[0].abort();
+            if (how == 1) all.connections.clear();
+            seen = m.text();
+        },
+        [](std::error_code) {});
+    const std::string large(300'000, 'x');
+    std::string wire = frame_bytes(role::client, opcode::text, large);
+    std::string_view rest = wire;
+    all.peers[0]->peer.non_blocking(true);
+    while (seen.empty()) {
+        std::error_code error;
+        if (!rest.empty()) rest.remove_prefix(all.peers[0]->peer.write_some(asio::buffer(rest), error));
+        all.io.poll();
+        all.io.restart();
+    }
+    CHECK(seen == large);
+}
+
+TEST_CASE("urgent data holds nothing up that comes behind it") {
+    crowd all{1};
+    std::size_t messages = 0;
+    all.connections[0].async_run([&](const message&) { ++messages; }, [](std::error_code) {});
+    const octets frame = frame_bytes(role::client, opcode::text, "text");
+    auto& peer = all.peers[0]->peer;
+    asio::write(peer, asio::buffer(frame));
+    peer.send(asio::buffer("!", 1), asio::socket_base::message_out_of_band);
+    asio::write(peer, asio::buffer(frame));
+    while (messages < 2)
+        REQUIRE(all.io.run_one() == 1);
+    CHECK(messages == 2);
+}
+
+TEST_CASE("a callback may stop the context, and the sockets it left are served when it runs again") {
+    crowd all{40};
+    std::size_t messages = 0;
+    for (auto& each : all.connections)
+        each.async_run(
+            [&](const message&) {
+                if (++messages == 1) all.io.stop();
+            },
+            [](std::error_code) {});
+    for (auto& each : all.peers)
+        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
+    while (!all.io.stopped())
+        all.io.run_one();
+    CHECK(messages <= 8);
+    all.io.restart();
+    while (messages < 40)
+        REQUIRE(all.io.run_one() == 1);
+    CHECK(messages == 40);
+}
+
+TEST_CASE("a handle outlives its context") {
+    connection<tcp_socket>::handle_type handle;
+    std::vector<connection<tcp_socket>> connections;
+    {
+        crowd all{1};
+        handle = all.connections[0].handle();
+        CHECK(handle.is_open());
+        connections = std::move(all.connections);
+    }
+    CHECK_FALSE(handle.is_open());
+    CHECK(handle.send("late") == send_status::not_open);
+    CHECK(handle.ping() == send_status::not_open);
+    CHECK(handle.close() == errc::not_open);
+    CHECK(handle.buffered_amount() == 0);
+}

@@ -346,3 +346,28 @@ TEST_CASE("a message that was put together from pieces is sent back without a co
     CHECK(frames->size() == (refused ? 1U : 0U) + (fits ? 1U : 0U));
     if (fits) CHECK(frames->back().payload == payload);
 }
+
+TEST_CASE("a message that is sent back outlives its delivery, however often it was sent") {
+    const auto times = GENERATE(values({1, 2, 3}));
+    const bool settled = GENERATE(true, false);
+    session s{role::server};
+    const octets payload(30'000, 'm');
+    octets first = frame_bytes(role::client, opcode::binary, payload.substr(0, 20'000), {.fin = false});
+    octets second = frame_bytes(role::client, opcode::continuation, payload.substr(20'000)) +
+                    frame_bytes(role::client, opcode::text, "next");
+    s.receive(std::as_writable_bytes(std::span{first}));
+    CHECK((s.next().what == event::kind::need_more));
+    s.receive(std::as_writable_bytes(std::span{second}));
+    const event found = s.next();
+    REQUIRE((found.what == event::kind::message));
+    for (int i = 0; i < times; ++i)
+        CHECK((s.send_back(found.op, found.payload) == send_status::ok));
+    if (settled) s.settle();
+    CHECK((s.next().text() == "next"));
+    second.assign(second.size(), '!');
+    const auto frames = read_frames(written(s));
+    REQUIRE(frames);
+    REQUIRE(frames->size() == static_cast<std::size_t>(times));
+    for (const auto& each : *frames)
+        CHECK(each.payload == payload);
+}

@@ -237,3 +237,21 @@ TEST_CASE("with all times off nothing ever happens by itself") {
                             frame_bytes(role::server, opcode::close, close_payload(1000)))
         .check();
 }
+
+TEST_CASE("tells when an answer brings the next deadline closer") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self, {.timeouts = {.ping_interval = 1s, .pong = 30s}}};
+    s.on_time(after(1000));
+    std::array<segment, 1> out;
+    REQUIRE(s.gather(out) == 1);
+    s.consumed(out[0].size());
+    CHECK((s.next_deadline() == after(31'000)));
+    CHECK(!s.deadline_came_closer());
+    octets pong = frame_bytes(peer_of(self), opcode::pong, "");
+    s.at(after(1100));
+    s.receive(std::as_writable_bytes(std::span{pong}));
+    CHECK((s.next().what == event::kind::pong));
+    CHECK((s.next_deadline() == after(2100)));
+    CHECK(s.deadline_came_closer());
+    CHECK(!s.deadline_came_closer());
+}

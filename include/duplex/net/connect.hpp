@@ -139,9 +139,10 @@ private:
         });
     }
     void on_shutdown() noexcept override {
-        const pointer self{this};
         if (auto* done = std::exchange(done_, nullptr)) done->abandon();
     }
+    [[nodiscard]] bool keep() noexcept override { return this->add_owner_if_any(); }
+    void let_it_go() noexcept override { this->drop_owner(); }
 
     context_service& service_;
     Executor executor_;

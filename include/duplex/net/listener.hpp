@@ -127,6 +127,8 @@ private:
             closed = true;
             loop.reset();
         }
+        [[nodiscard]] bool keep() noexcept override { return this->add_owner_if_any(); }
+        void let_it_go() noexcept override { this->drop_owner(); }
 
         detail::context_service& service;
         Executor executor;

@@ -41,7 +41,7 @@ public:
     template <class Payload>
     [[nodiscard]] static message received(opcode op, Payload&& payload) noexcept {
         message made{op, std::forward<Payload>(payload)};
-        made.text_ = text_is::utf8;
+        if (op == opcode::text) made.text_ = text_is::utf8;
         return made;
     }
 

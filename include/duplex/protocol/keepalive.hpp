@@ -36,10 +36,13 @@ public:
         , progress_{now}
         , mark_{no_deadline} {}
 
-    /// Any received byte proves that the peer lives.
-    void bytes_received(time_point now) noexcept {
+    /// Any received byte proves that the peer lives. True where it was waited for.
+    bool bytes_received(time_point now) noexcept {
         received_ = now;
-        if (waiting_ == waiting::pong) stop_waiting();
+        if (waiting_ != waiting::pong) [[likely]]
+            return false;
+        stop_waiting();
+        return true;
     }
 
     void message_received(time_point now) noexcept { message_ = now; }

@@ -114,9 +114,6 @@ public:
     /// Gives the assembled bytes away.
     [[nodiscard]] byte_buffer take() noexcept { return std::move(buffer_); }
 
-    /// Takes back what was given away.
-    void give_back(byte_buffer&& bytes) noexcept { buffer_ = std::move(bytes); }
-
     /// Frees the assembled bytes: between messages a connection holds none.
     void release() noexcept {
         if (buffer_.capacity() != 0) buffer_.release();

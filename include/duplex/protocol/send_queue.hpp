@@ -121,6 +121,29 @@ public:
         return true;
     }
 
+    /// True while something that was borrowed may not be written yet.
+    [[nodiscard]] bool borrows() const noexcept { return borrowing_; }
+
+    /// Takes the memory over that borrowed payloads lie in, or frees it. False when memory ran out, as in
+    /// `settle`.
+    [[nodiscard]] bool adopt(byte_buffer&& lent) noexcept {
+        const std::byte* const begin = lent.data();
+        const std::byte* const end = begin + lent.size();
+        for (std::size_t i = head_; i < pieces_.size(); ++i) {
+            piece& each = pieces_[i];
+            if (!each.borrowed || each.data < begin || each.data >= end) continue;
+            if (lent.data() != nullptr) {
+                each.own = std::move(lent);
+            } else {
+                // Sent twice: it may be gone with the first.
+                if (!each.own.append({each.data, each.size})) return false;
+                each.data = each.own.data();
+            }
+            each.borrowed = false;
+        }
+        return true;
+    }
+
     // --- filling the control lane ---
 
     /// Queues a Pong. Where the lane is full it replaces the last Pong that found it full (RFC 6455 5.5.3:

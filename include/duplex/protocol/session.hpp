@@ -72,7 +72,7 @@ public:
     void receive(std::span<std::byte> window) noexcept {
         release_delivered();
         decoder_.lend(window);
-        if (!window.empty()) keepalive_.bytes_received(now_);
+        if (!window.empty()) bytes_received();
     }
 
     /// What of the window has not been looked at yet. `receive` may lend it again, from wherever it was moved
@@ -102,9 +102,9 @@ public:
     }
 
     /// Gives away the bytes of the message that `next` returned last, where it was assembled from pieces;
-    /// empty where its payload lies in the window.
+    /// empty where its payload lies in the window, and where it is being sent back.
     [[nodiscard]] byte_buffer take_message() noexcept {
-        if (!at_.message_delivered) return {};
+        if (!at_.message_delivered || (queue_ && queue_->borrows())) return {};
         at_.message_delivered = false;
         return assembler_.take();
     }
@@ -203,9 +203,16 @@ public:
         }
     }
 
-    /// Copies what is borrowed: call before the receive window changes.
+    /// Keeps what is borrowed, if it is not written yet: call before the receive window changes. The payload
+    /// of the last event ends with it.
     void settle() noexcept {
-        if (queue_ && !queue_->settle()) [[unlikely]] {
+        if (!queue_ || !queue_->borrows()) return;
+        bool kept = true;
+        if (at_.message_delivered) {
+            at_.message_delivered = false;
+            kept = queue_->adopt(assembler_.take());
+        }
+        if (!queue_->settle() || !kept) [[unlikely]] {
             // What was borrowed and could not be copied is gone: nothing can be written any more.
             fail(errc::out_of_memory);
             expired_ = true;
@@ -264,6 +271,9 @@ public:
 
     /// When `on_time` has something to do.
     [[nodiscard]] time_point next_deadline() const noexcept { return keepalive_.deadline(queued() != 0); }
+
+    /// True once after `next_deadline` has come closer by what was received.
+    [[nodiscard]] bool deadline_came_closer() noexcept { return std::exchange(deadline_closer_, false); }
 
     /// Does what is due: a Ping, or the end; then ask `next` and `gather`. `listening`: what the peer sends
     /// is being read; while it isn't, an unanswered Ping proves nothing.
@@ -337,10 +347,15 @@ private:
         return !close_pushed_ || (queue_ && !queue_->begun(close_begin_));
     }
 
+    void bytes_received() noexcept {
+        // The next Ping may be due sooner than the answer to the last one was.
+        if (keepalive_.bytes_received(now_)) deadline_closer_ = true;
+    }
+
     void release_delivered() noexcept {
         if (at_.message_delivered) [[unlikely]] {
-            at_.message_delivered = false;
-            assembler_.release();
+            settle();
+            if (std::exchange(at_.message_delivered, false)) assembler_.release();
         }
         if (at_.control_delivered) [[unlikely]] {
             at_.control_delivered = false;
@@ -369,6 +384,7 @@ private:
     bool sending_fragments_ = false;
     bool outgoing_text_ = false;
     bool close_pushed_ = false;
+    bool deadline_closer_ = false;
     bool ping_refused_ = false; ///< the keepalive Ping waits for room in the queue
     bool expired_ = false;
     bool deliver_fragments_;

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 namespace duplex::detail {
 
@@ -20,6 +21,9 @@ public:
     virtual void on_deadline() noexcept = 0;
     /// The context is going away: drop every handler without calling it.
     virtual void on_shutdown() noexcept = 0;
+    /// Becomes an owner, or tells that there is none any more; and no owner again.
+    [[nodiscard]] virtual bool keep() noexcept = 0;
+    virtual void let_it_go() noexcept = 0;
 
 protected:
     ~context_member() = default;
@@ -125,12 +129,24 @@ private:
         lock.lock();
         while (members_) {
             context_member& each = *members_;
-            unlink(each);
-            wheel_.cancel(each);
+            const bool kept = each.keep();
+            if (kept) {
+                unlink(each);
+                wheel_.cancel(each);
+            }
             lock.unlock();
-            each.on_shutdown();
+            if (kept) {
+                each.on_shutdown();
+                each.let_it_go();
+            } else {
+                // A handle on another thread was its last owner: it is about to leave.
+                std::this_thread::yield();
+            }
             lock.lock();
         }
+        lock.unlock();
+        // What was dropped may have put something off.
+        turns_.drop_all();
     }
 
     void unlink(context_member& member) noexcept {

@@ -12,6 +12,14 @@ class counted {
 public:
     void add_owner() const noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
 
+    /// False where the last owner is gone, and the object with it.
+    [[nodiscard]] bool add_owner_if_any() const noexcept {
+        auto count = owners_.load(std::memory_order_relaxed);
+        while (count != 0)
+            if (owners_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) return true;
+        return false;
+    }
+
     void drop_owner() const noexcept {
         if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete static_cast<const Derived*>(this);
     }

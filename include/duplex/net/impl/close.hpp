@@ -58,8 +58,10 @@ void connection_state<Stream>::follow_session() {
     case transport_step::await_end: start_read(); break;
     case transport_step::abort: return end();
     }
-    // On an open connection with nothing to write, whatever happens only puts deadlines off.
-    if (!session_.is_open() || session_.queued() != 0 || scheduled_ == no_deadline) update_deadline();
+    // On an open connection with nothing to write, most of what happens only puts deadlines off.
+    if (!session_.is_open() || session_.queued() != 0 || scheduled_ == no_deadline ||
+        session_.deadline_came_closer())
+        update_deadline();
 }
 
 template <class Stream>
@@ -206,7 +208,6 @@ void connection_state<Stream>::on_tick() {
 
 template <class Stream>
 void connection_state<Stream>::on_shutdown() noexcept {
-    const pointer self{this};
     ended_ = true;
     open_.store(false, std::memory_order_release);
     if (opening_ && opening_->waiting) std::exchange(opening_->waiting, nullptr)->abandon();

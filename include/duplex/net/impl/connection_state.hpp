@@ -93,15 +93,15 @@ protected:
 /// Or in the poll set of its context.
 template <class Stream>
 class readiness<Stream, true> : public poll_member {
-    void on_ready(bool readable, bool writable, bool ended) final {
-        static_cast<connection_state<Stream>&>(*this).became_ready(readable, writable, ended);
+    void on_ready(bool readable, bool writable, bool more) final {
+        static_cast<connection_state<Stream>&>(*this).became_ready(readable, writable, more);
     }
 
 protected:
     poll_set* polls_ = nullptr;
-    bool readable_ = false;     ///< there may be bytes that nobody has read yet
-    bool stream_ended_ = false; ///< and behind them the end
-    bool held_ = false;         ///< something is under way, for which the context has to run
+    bool readable_ = false; ///< there may be bytes that nobody has read yet
+    bool read_on_ = false;  ///< until nothing is left: a short read need not be the last
+    bool held_ = false;     ///< something is under way, for which the context has to run
     bool watches_writes_ = false;
 };
 #endif
@@ -189,6 +189,8 @@ public:
 
     void on_deadline() noexcept override;
     void on_shutdown() noexcept override;
+    [[nodiscard]] bool keep() noexcept override { return this->add_owner_if_any(); }
+    void let_it_go() noexcept override { this->drop_owner(); }
 
     // --- state ---
 
@@ -278,7 +280,7 @@ private:
     void await_writable();
     void hold();
     void let_go() noexcept;
-    void became_ready(bool readable, bool writable, bool ended);
+    void became_ready(bool readable, bool writable, bool more);
     void defer();
     void turn();
     void on_turn() override;

@@ -70,7 +70,7 @@ void connection_state<Stream>::on_readable(std::error_code error, std::size_t si
                 error && (error == asio::error::would_block || error == asio::error::try_again);
             // A socket that gives less than it was asked for has no more: the next bytes are told anew.
             if constexpr (polled)
-                this->readable_ = !nothing && (error || size == room.size() || this->stream_ended_);
+                this->readable_ = !nothing && (error || size == room.size() || this->read_on_);
             if (nothing) {
                 lease_.give_back();
                 return start_read();

@@ -67,10 +67,10 @@ void connection_state<Stream>::let_go() noexcept {
 }
 
 template <class Stream>
-void connection_state<Stream>::became_ready(bool readable, bool writable, bool ended) {
+void connection_state<Stream>::became_ready(bool readable, bool writable, bool more) {
     const pointer self{this};
     if (readable) this->readable_ = true;
-    if (ended) this->stream_ended_ = true;
+    if (more) this->read_on_ = true;
     if (writable && writing_) on_writable({}, 0);
     if (this->readable_ && reading_) on_readable({}, 0);
     let_go();

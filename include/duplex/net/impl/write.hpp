@@ -355,6 +355,7 @@ template <class Stream>
 void connection_state<Stream>::write_once() {
     const_buffers<few_segments> few;
     if (gather(few) == 0) return;
+    if (!pings_.empty()) stamp_pings();
     std::error_code error;
     const std::size_t size = stream_.write_some(few, error);
     // An error is told to the operation under way.

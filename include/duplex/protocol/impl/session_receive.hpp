@@ -102,7 +102,7 @@ inline event session::end_frame(std::span<std::byte> piece) noexcept {
 
 inline void session::received_direct(std::size_t size) noexcept {
     if (size == 0) return;
-    keepalive_.bytes_received(now_);
+    bytes_received();
     const std::size_t offset = decoder_.offset();
     decoder_.skip_payload(size);
     const frame_header& header = decoder_.header();

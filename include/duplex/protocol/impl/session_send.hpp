@@ -51,13 +51,8 @@ inline send_status session::send_back(opcode op, std::span<const std::byte> payl
     if (!at_.message_delivered || self_ == role::client || payload.data() != assembled.data() ||
         payload.size() != assembled.size() || payload.size() < send_queue::reference_threshold)
         return send(op, payload, text);
-    byte_buffer moved = assembler_.take();
-    const auto status = send(op, std::move(moved), text);
-    if (accepted(status))
-        at_.message_delivered = false;
-    else
-        assembler_.give_back(std::move(moved));
-    return status;
+    return send_data(op, text, payload,
+                     [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
 }
 
 inline send_status session::send(const prepared_message& message) noexcept {
