@@ -1,6 +1,7 @@
 """Checks of duplex's source tree: `checks.py CHECK ROOT` prints what is wrong and ends with 1, or prints nothing."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,9 +139,9 @@ def length(root):
 
 
 def top_level(root):
-    """The top level holds only what belongs there: what git tracks, or in a tree without git all but build trees."""
+    """The top level holds only what belongs there: what git tracks, or where there is no git all but build trees."""
     names = None
-    if (root / ".git").exists():
+    if (root / ".git").exists() and shutil.which("git"):
         git = ["git", "-c", f"safe.directory={root}", "-C", str(root), "ls-files", "-z"]
         listed = subprocess.run(git, stdout=subprocess.PIPE, check=True).stdout.decode()
         names = {file.split("/")[0] for file in listed.split("\0") if file}
