@@ -44,9 +44,7 @@ struct connect_options {
 /// A connection on TCP: over the sockets that wait together where it belongs to a plain `io_context`, over
 /// Asio's own with any other executor.
 template <class Executor = asio::io_context::executor_type>
-using tcp_connection =
-    connection<std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>, tcp_socket,
-                                  asio::basic_stream_socket<asio::ip::tcp, Executor>>>;
+using tcp_connection = connection<detail::tcp_socket_for<Executor>>;
 
 namespace detail {
 

@@ -42,8 +42,7 @@ class listener {
 public:
     using executor_type = Executor;
     /// What is accepted: the socket that `connection` is fastest with.
-    using socket_type = std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>,
-                                           tcp_socket, asio::basic_stream_socket<asio::ip::tcp, Executor>>;
+    using socket_type = detail::tcp_socket_for<Executor>;
 
     explicit listener(const Executor& executor)
         : state_{new state{executor}} {}

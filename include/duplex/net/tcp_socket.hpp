@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace duplex {
@@ -26,7 +27,8 @@ namespace duplex {
 /// A connected TCP socket that belongs to an `io_context` but not to Asio's reactor: connections on it wait
 /// together in one epoll set, which costs a fraction of an operation each, and an idle one takes no memory
 /// there. Everything else is as with `asio::ip::tcp::socket`, as far as it makes sense under a WebSocket. One
-/// thread at a time.
+/// thread at a time. A process that forks leaves its connections to the parent: the child shares the set, and
+/// may only exec.
 ///
 /// Elsewhere than on Linux the name stands for Asio's own socket.
 class tcp_socket {
@@ -202,5 +204,14 @@ private:
 using tcp_socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
 
 #endif
+
+namespace detail {
+
+/// The TCP socket that serves an executor best.
+template <class Executor>
+using tcp_socket_for = std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>, tcp_socket,
+                                          asio::basic_stream_socket<asio::ip::tcp, Executor>>;
+
+} // namespace detail
 
 } // namespace duplex
