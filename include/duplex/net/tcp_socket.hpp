@@ -209,8 +209,8 @@ namespace detail {
 
 /// The TCP socket that serves an executor best.
 template <class Executor>
-using tcp_socket_for = std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>, tcp_socket,
-                                          asio::basic_stream_socket<asio::ip::tcp, Executor>>;
+using tcp_socket_for = std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>,
+                                          tcp_socket, asio::basic_stream_socket<asio::ip::tcp, Executor>>;
 
 } // namespace detail
 

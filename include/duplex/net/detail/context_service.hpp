@@ -124,9 +124,6 @@ private:
         std::unique_lock lock{mutex_};
         shut_down_ = true;
         timer_.reset();
-        lock.unlock();
-        turns_.drop_all();
-        lock.lock();
         while (members_) {
             context_member& each = *members_;
             const bool kept = each.keep();
@@ -145,7 +142,7 @@ private:
             lock.lock();
         }
         lock.unlock();
-        // What was dropped may have put something off.
+        // Last, since what was dropped may have put something off.
         turns_.drop_all();
     }
 

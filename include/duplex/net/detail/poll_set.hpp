@@ -5,6 +5,7 @@
 #if defined(__linux__)
 
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
 
 #include <asio/posix/basic_stream_descriptor.hpp>
@@ -25,8 +26,8 @@ namespace duplex::detail {
 class poll_member {
 public:
     /// Something has changed. Each kind of readiness is told once, when it begins: the member reads or writes
-    /// until the socket has had enough. `ended`: behind what can be read there is the end, of which nothing
-    /// more is told. On the loop's thread; may throw what a callback throws.
+    /// until the socket has had enough. `more`: a read may stop early, at urgent data or before the end, and
+    /// of what is behind it nothing more is told. On the loop's thread; may throw what a callback throws.
     virtual void on_ready(bool readable, bool writable, bool more) = 0;
 
 protected:
@@ -44,20 +45,20 @@ public:
     explicit poll_set(asio::execution_context& context)
         : asio::execution_context::service{context}
         , context_{static_cast<asio::io_context&>(context)}
+        , turns_{asio::use_service<context_service>(context).turns()}
         , set_{context_} {}
 
-    /// Begins to tell when the socket becomes readable. `turns`: those of the same context.
-    [[nodiscard]] std::error_code add(int socket, poll_member& member, loop_turns& turns) {
-        turns_ = &turns;
+    /// Begins to tell when the socket becomes readable.
+    [[nodiscard]] std::error_code add(int socket, poll_member& member) {
         if (!set_.is_open()) {
             if (const auto error = open()) return error;
         }
-        return control(EPOLL_CTL_ADD, socket, EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET, &member);
+        return control(EPOLL_CTL_ADD, socket, reads, &member);
     }
 
     /// Tells from now on when it becomes writable, too.
     void watch_writes(int socket, poll_member& member) noexcept {
-        (void)control(EPOLL_CTL_MOD, socket, EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLOUT | EPOLLET, &member);
+        (void)control(EPOLL_CTL_MOD, socket, reads | EPOLLOUT, &member);
     }
 
     /// Before the socket is closed.
@@ -81,6 +82,8 @@ public:
     }
 
 private:
+    /// What is told of each socket, once.
+    static constexpr std::uint32_t reads = EPOLLIN | EPOLLPRI | EPOLLRDHUP | std::uint32_t{EPOLLET};
     /// Ready sockets that one system call tells.
     static constexpr std::size_t batch = 128;
     /// Calls between two visits to what else the context has to run.
@@ -134,7 +137,7 @@ private:
         };
         if (std::exchange(running_, true)) return;
         const on_exit rearm{*this};
-        const loop_turns::scope inside{*turns_, context_.get_executor()};
+        const loop_turns::scope inside{turns_, context_.get_executor()};
         for (int turn = 0; turn < turns_in_row; ++turn) {
             if (next_ == count_ && !wait()) break;
             while (next_ != count_) {
@@ -148,8 +151,8 @@ private:
                                (each.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0,
                                (each.events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
             }
-            turns_->pass();
-            if ((count_ < busy && turns_->empty()) || context_.stopped()) break;
+            turns_.pass();
+            if ((count_ < busy && turns_.empty()) || context_.stopped()) break;
         }
     }
 
@@ -162,7 +165,7 @@ private:
     }
 
     asio::io_context& context_;
-    loop_turns* turns_ = nullptr;
+    loop_turns& turns_;
     asio::posix::basic_stream_descriptor<asio::io_context::executor_type> set_;
     std::array<epoll_event, batch> events_;
     std::size_t next_ = 0;

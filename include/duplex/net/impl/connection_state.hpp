@@ -281,6 +281,7 @@ private:
     void hold();
     void let_go() noexcept;
     void became_ready(bool readable, bool writable, bool more);
+    void read_what_is_there();
     void defer();
     void turn();
     void on_turn() override;

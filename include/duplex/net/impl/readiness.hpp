@@ -11,7 +11,7 @@ void connection_state<Stream>::watch() {
     if constexpr (polled) {
         this->polls_ = &asio::use_service<poll_set>(context_of(stream_.get_executor()));
         // A socket that can't be watched tells why when it is read.
-        const auto error = this->polls_->add(stream_.native_handle(), *this, service_->turns());
+        const auto error = this->polls_->add(stream_.native_handle(), *this);
         if (!error) return;
         traits::close(stream_);
         this->readable_ = true;
@@ -72,6 +72,13 @@ void connection_state<Stream>::became_ready(bool readable, bool writable, bool m
     if (readable) this->readable_ = true;
     if (more) this->read_on_ = true;
     if (writable && writing_) on_writable({}, 0);
+    read_what_is_there();
+}
+
+/// Reads where both the stream and the connection are ready for it; then, with nothing under way, nothing is
+/// held.
+template <class Stream>
+void connection_state<Stream>::read_what_is_there() {
     if (this->readable_ && reading_) on_readable({}, 0);
     let_go();
 }
@@ -108,10 +115,7 @@ void connection_state<Stream>::turn() {
         session_.at(service_->now());
         serve();
     }
-    if constexpr (polled) {
-        if (this->readable_ && reading_) on_readable({}, 0);
-        let_go();
-    }
+    if constexpr (polled) read_what_is_there();
 }
 
 } // namespace duplex::detail
