@@ -182,7 +182,7 @@ auto async_connect(Where&& where, std::string_view url, connect_options options,
                                   std::error_code, connection_type>::make(std::move(handler), executor);
             const typename operation::pointer started{new operation{executor, to, std::move(with), *done}};
             done->connect_cancellation(
-                [raw = started.get()] { raw->cancel(asio::error::operation_aborted); });
+                *started, [](operation& of, auto&) { of.cancel(asio::error::operation_aborted); });
             started->start();
         },
         token, detail::executor_from(where), std::string{url}, std::move(options));

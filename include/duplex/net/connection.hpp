@@ -289,7 +289,8 @@ public:
                     make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
                 if (!copied)
                     return op_->complete(detail::completion::post, make_error_code(errc::out_of_memory));
-                op_->connect_cancellation([raw = state.get(), op_] { raw->withdraw_send(*op_); });
+                op_->connect_cancellation(*state,
+                                          [](state_type& of, auto& which) { of.withdraw_send(which); });
                 state->send_then(op, std::move(bytes), *op_);
             },
             token, state_, std::move(copy));
@@ -302,7 +303,8 @@ public:
             [](auto handler, pointer state) {
                 auto* op =
                     make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
-                op->connect_cancellation([raw = state.get(), op] { raw->withdraw(raw->drains_, *op); });
+                op->connect_cancellation(*state,
+                                         [](state_type& of, auto& which) { of.withdraw(of.drains_, which); });
                 state->drain(*op);
             },
             token, state_);
@@ -316,7 +318,8 @@ public:
             [](auto handler, pointer state) {
                 auto* op = make_waiter<detail::ping_waiter, std::error_code, std::chrono::nanoseconds>(
                     std::move(handler), state);
-                op->connect_cancellation([raw = state.get(), op] { raw->withdraw(raw->pings_, *op); });
+                op->connect_cancellation(*state,
+                                         [](state_type& of, auto& which) { of.withdraw(of.pings_, which); });
                 state->ping_then(*op);
             },
             token, state_);
@@ -331,7 +334,8 @@ public:
             [](auto handler, pointer state, close_code with, std::string why) {
                 auto* op =
                     make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
-                op->connect_cancellation([raw = state.get(), op] { raw->withdraw(raw->closes_, *op); });
+                op->connect_cancellation(*state,
+                                         [](state_type& of, auto& which) { of.withdraw(of.closes_, which); });
                 state->close_then(with, why, *op);
             },
             token, state_, code, std::string{reason});
@@ -363,7 +367,7 @@ private:
                 auto* op =
                     make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
                 // Half a handshake can't be resumed.
-                op->connect_cancellation([raw = state.get()] { raw->cancel_opening(); });
+                op->connect_cancellation(*state, [](state_type& of, auto&) { of.cancel_opening(); });
                 with(*state, *op);
             },
             token, state_, std::move(start));
@@ -373,7 +377,7 @@ private:
     static void start_reader(Handler&& handler, const pointer& state, More&&... more) {
         auto* op =
             make_waiter<Reader, std::error_code>(std::move(handler), state, std::forward<More>(more)...);
-        op->connect_cancellation([raw = state.get(), op] { raw->stop_reading(*op); });
+        op->connect_cancellation(*state, [](state_type& of, auto& which) { of.stop_reading(which); });
         state->read(*op);
     }
 

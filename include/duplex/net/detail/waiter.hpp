@@ -67,6 +67,37 @@ public:
     std::uint64_t key = 0; ///< what is waited for, in the list's own terms
 };
 
+/// What a cancellation slot is given: one type, whatever waits.
+class cancel_call {
+public:
+    using function = void (*)(void* of, waiter_links& which);
+
+    cancel_call(function call, void* of, waiter_links& which) noexcept
+        : call_{call}
+        , of_{of}
+        , which_{&which} {}
+
+    void operator()(asio::cancellation_type type) const {
+        // All three kinds leave the connection as it was, so the strongest promise holds.
+        if (type != asio::cancellation_type::none) call_(of_, *which_);
+    }
+
+private:
+    function call_;
+    void* of_;
+    waiter_links* which_;
+};
+
+template <class Slot>
+void connect_slot(Slot slot, const cancel_call& call) {
+    if (slot.is_connected()) slot.assign(call);
+}
+
+template <class Slot>
+void disconnect_slot(Slot slot) noexcept {
+    if (slot.is_connected()) slot.clear();
+}
+
 /// An operation that waits, with its handler erased behind `Args`.
 template <class... Args>
 class waiter : public waiter_links {
@@ -155,15 +186,14 @@ public:
             waiter_op(std::move(handler), executor, std::forward<More>(more)...);
     }
 
-    /// Lets the handler's cancellation slot call `on_cancel()`.
-    template <class OnCancel>
-    void connect_cancellation(OnCancel on_cancel) {
-        auto slot = asio::get_associated_cancellation_slot(handler_);
-        if (!slot.is_connected()) return;
-        slot.assign([on_cancel](asio::cancellation_type type) {
-            // All three kinds leave the connection as it was, so the strongest promise holds.
-            if (type != asio::cancellation_type::none) on_cancel();
-        });
+    /// Lets the handler's cancellation slot call a function without captures, `OnCancel(Of&, Base&)`. `of`
+    /// outlives the waiter.
+    template <class Of, class OnCancel>
+    void connect_cancellation(Of& of, OnCancel) {
+        const auto call = [](void* to, waiter_links& which) {
+            OnCancel{}(*static_cast<Of*>(to), static_cast<Base&>(which));
+        };
+        connect_slot(asio::get_associated_cancellation_slot(handler_), cancel_call{call, &of, *this});
     }
 
     void complete(completion how, Args... args) override {
@@ -197,10 +227,7 @@ private:
         , handler_work_{asio::get_associated_executor(handler_, executor)} {}
     ~waiter_op() = default;
 
-    void disconnect() noexcept {
-        auto slot = asio::get_associated_cancellation_slot(handler_);
-        if (slot.is_connected()) slot.clear();
-    }
+    void disconnect() noexcept { disconnect_slot(asio::get_associated_cancellation_slot(handler_)); }
 
     void free(allocator& alloc) noexcept {
         this->~waiter_op();

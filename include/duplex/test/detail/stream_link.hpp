@@ -260,6 +260,30 @@ private:
     std::size_t prune_at_ = 16;
 };
 
+/// What a cancellation slot is given: the operation may be over, and its stream gone.
+class cancel_stream_op {
+public:
+    cancel_stream_op(const std::shared_ptr<stream_link>& link, unsigned side, std::uint64_t id) noexcept
+        : link_(link)
+        , id_(id)
+        , side_(side) {}
+
+    void operator()(asio::cancellation_type type) const {
+        if (type == asio::cancellation_type::none) return;
+        if (const auto link = link_.lock()) link->cancel(side_, id_);
+    }
+
+    template <class Slot>
+    void connect_to(Slot slot) && {
+        if (slot.is_connected()) slot.assign(std::move(*this));
+    }
+
+private:
+    std::weak_ptr<stream_link> link_;
+    std::uint64_t id_;
+    unsigned side_;
+};
+
 template <direction Direction, class Executor>
 class initiate_stream_op {
 public:
@@ -276,12 +300,7 @@ public:
     void operator()(Handler&& handler, const Buffers& buffers) const {
         const auto id = link_->next_id();
         // Before the start: once the peer's thread may complete the operation, the slot is no longer ours.
-        if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected()) {
-            slot.assign([weak = std::weak_ptr(link_), side = side_, id](asio::cancellation_type type) {
-                if (type == asio::cancellation_type::none) return;
-                if (const auto link = weak.lock()) link->cancel(side, id);
-            });
-        }
+        cancel_stream_op{link_, side_, id}.connect_to(asio::get_associated_cancellation_slot(handler));
         using op_type = buffer_op<Direction, Buffers, std::decay_t<Handler>, Executor>;
         auto* op = op_type::create(std::forward<Handler>(handler), buffers, executor_);
         op->id = id;
