@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/nothrow.hpp>
 #include <duplex/protocol/send_queue.hpp>
 
 #include <array>
@@ -87,17 +88,7 @@ struct thread_buffers {
         if (gone || !queue || queues.size() == kept_queues) return;
         if (queue_bytes + queue->memory() > kept_queue_bytes) queue->trim(small_block);
         const std::size_t memory = queue->memory();
-        // A vector can only report exhausted memory by throwing; without exceptions it ends the program.
-#if defined(__cpp_exceptions)
-        try {
-            queues.push_back(std::move(queue));
-        } catch (...) {
-            return;
-        }
-#else
-        queues.push_back(std::move(queue));
-#endif
-        queue_bytes += memory;
+        if (nothrow([&] { queues.push_back(std::move(queue)); })) queue_bytes += memory;
     }
 };
 

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/detail/nothrow.hpp>
 #include <duplex/core/frame_header.hpp>
 #include <duplex/core/utf8.hpp>
 #include <duplex/protocol/frame_encoder.hpp>
 
 #include <cstddef>
 #include <memory>
-#include <new>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -67,22 +67,9 @@ private:
             return made;
         }
         made.header_size_ = frame.size() - payload.size();
-        made.frame_ = share(std::move(frame));
-        if (!made.frame_) made.error_ = errc::out_of_memory;
+        if (!detail::nothrow([&] { made.frame_ = std::make_shared<byte_buffer>(std::move(frame)); }))
+            made.error_ = errc::out_of_memory;
         return made;
-    }
-
-    /// Null when memory ran out; without exceptions that ends the program.
-    static std::shared_ptr<const byte_buffer> share(byte_buffer&& frame) noexcept {
-#if defined(__cpp_exceptions)
-        try {
-            return std::make_shared<byte_buffer>(std::move(frame));
-        } catch (const std::bad_alloc&) {
-            return nullptr;
-        }
-#else
-        return std::make_shared<byte_buffer>(std::move(frame));
-#endif
     }
 
     std::shared_ptr<const byte_buffer> frame_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/detail/nothrow.hpp>
 #include <duplex/core/frame_header.hpp>
 #include <duplex/core/mask.hpp>
 #include <duplex/protocol/frame_encoder.hpp>
@@ -203,17 +204,9 @@ public:
 
     /// Counts bytes as written, in the order of the last `gather`.
     void consumed(std::size_t size) noexcept {
-        if (gathered_control_ == 0) [[likely]] {
-            if (size == data_bytes_ && pieces_.empty()) [[likely]] {
-                data_consumed_ += size;
-                data_bytes_ = 0;
-                tail_emptied();
-            } else {
-                consume_data(size);
-            }
-            writing_ = false;
-            return;
-        }
+        writing_ = false;
+        if (gathered_control_ == 0) [[likely]]
+            return consume_data(size);
         const std::size_t before = std::min(size, gathered_before_);
         consume_data(before);
         gathered_before_ -= std::min(gathered_before_, before);
@@ -222,7 +215,6 @@ public:
         consume_control(control);
         gathered_control_ -= control;
         consume_data(size - control);
-        writing_ = false;
     }
 
     /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed: needed
@@ -278,17 +270,7 @@ private:
 
     [[nodiscard]] bool reserve_pieces(std::size_t more) noexcept {
         if (pieces_.capacity() - pieces_.size() >= more) return true;
-            // A vector can only report exhausted memory by throwing; without exceptions it ends the program.
-#if defined(__cpp_exceptions)
-        try {
-            pieces_.reserve(pieces_.size() * 2 + more);
-        } catch (...) {
-            return false;
-        }
-#else
-        pieces_.reserve(pieces_.size() * 2 + more);
-#endif
-        return true;
+        return detail::nothrow([&] { pieces_.reserve(pieces_.size() * 2 + more); });
     }
 
     /// There is room for it.
@@ -340,13 +322,20 @@ private:
     }
 
     void consume_data(std::size_t size) noexcept {
+        if (size != data_bytes_) [[unlikely]]
+            return consume_part(size);
+        data_consumed_ += size;
+        data_bytes_ = 0;
+        if (!pieces_.empty()) drop_pieces();
+        borrowing_ = false;
+        tail_.clear();
+        tail_at_ = 0;
+        tail_closed_ = false;
+        boundary_ = data_consumed_;
+    }
+
+    void consume_part(std::size_t size) noexcept {
         if (size == 0) return;
-        if (size == data_bytes_) [[likely]] {
-            data_consumed_ += size;
-            data_bytes_ = 0;
-            data_emptied();
-            return;
-        }
         find_boundary(data_consumed_ + size);
         data_consumed_ += size;
         data_bytes_ -= size;
@@ -377,23 +366,11 @@ private:
     }
 
     /// Everything is written: keep the largest block for reuse.
-    void data_emptied() noexcept {
-        if (!pieces_.empty()) {
-            for (std::size_t i = head_; i < pieces_.size(); ++i)
-                if (pieces_[i].block && pieces_[i].own.capacity() > tail_.capacity())
-                    tail_.swap(pieces_[i].own);
-            pieces_.clear();
-            head_ = 0;
-        }
-        borrowing_ = false;
-        tail_emptied();
-    }
-
-    void tail_emptied() noexcept {
-        tail_.clear();
-        tail_at_ = 0;
-        tail_closed_ = false;
-        boundary_ = data_consumed_;
+    void drop_pieces() noexcept {
+        for (std::size_t i = head_; i < pieces_.size(); ++i)
+            if (pieces_[i].block && pieces_[i].own.capacity() > tail_.capacity()) tail_.swap(pieces_[i].own);
+        pieces_.clear();
+        head_ = 0;
     }
 
     /// Moves `boundary_` to the first frame boundary at or behind `target`, by walking the frame headers.
