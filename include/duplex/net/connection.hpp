@@ -248,9 +248,7 @@ public:
         const auto text = moved.checked();
         auto bytes = moved.take();
         const auto status = state_->send(op, std::move(bytes), text);
-        if (!accepted(status))
-            moved = text == text_is::utf8 ? message::received(op, std::move(bytes))
-                                          : message{op, std::move(bytes)};
+        if (!accepted(status)) moved = message{op, std::move(bytes), text};
         return status;
     }
     send_status send(opcode op, std::span<const std::byte> payload) { return state_->send(op, payload); }

@@ -26,23 +26,25 @@ public:
     }
 
     /// A view: `payload` must outlive it.
-    message(opcode op, std::span<const std::byte> payload) noexcept
+    message(opcode op, std::span<const std::byte> payload, text_is text = text_is::unchecked) noexcept
         : payload_{payload}
-        , op_{op} {}
+        , op_{op}
+        , text_{text} {}
 
     /// Owns `payload`.
-    message(opcode op, byte_buffer&& payload) noexcept
+    message(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked) noexcept
         : own_{std::move(payload)}
         , payload_{own_.bytes()}
-        , op_{op} {}
+        , op_{op}
+        , text_{text} {}
 
     /// The same for a message that was received: its text is known to be UTF-8, and need not be checked where
     /// it is sent again.
-    template <class Payload>
-    [[nodiscard]] static message received(opcode op, Payload&& payload) noexcept {
-        message made{op, std::forward<Payload>(payload)};
-        if (op == opcode::text) made.text_ = text_is::utf8;
-        return made;
+    [[nodiscard]] static message received(opcode op, std::span<const std::byte> payload) noexcept {
+        return message{op, payload, known(op)};
+    }
+    [[nodiscard]] static message received(opcode op, byte_buffer&& payload) noexcept {
+        return message{op, std::move(payload), known(op)};
     }
 
     message(message&& other) noexcept
@@ -89,6 +91,10 @@ public:
     }
 
 private:
+    [[nodiscard]] static text_is known(opcode op) noexcept {
+        return op == opcode::text ? text_is::utf8 : text_is::unchecked;
+    }
+
     [[noreturn]] static void out_of_memory() {
 #if defined(__cpp_exceptions)
         throw std::bad_alloc{};

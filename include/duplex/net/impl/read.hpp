@@ -198,7 +198,7 @@ template <class Stream>
 message connection_state<Stream>::own(const event& found) {
     if (auto assembled = session_.take_message(); !assembled.empty())
         return message::received(found.op, std::move(assembled));
-    const auto view = message::received(found.op, std::span<const std::byte>{found.payload});
+    const auto view = message::received(found.op, found.payload);
     return message{view};
 }
 

@@ -85,9 +85,7 @@ public:
     bool consume(connection_state<Stream>& state) override {
         while (const event found = state.session_.next()) {
             switch (found.what) {
-            case event::kind::message:
-                on_message(message::received(found.op, std::span<const std::byte>{found.payload}));
-                break;
+            case event::kind::message: on_message(message::received(found.op, found.payload)); break;
             case event::kind::fragment:
                 if constexpr (takes_fragments)
                     handlers_.on_fragment(message{found.op, found.payload}, found.last);
