@@ -50,7 +50,7 @@ namespace detail {
 
 /// `async_connect`: resolve, connect, open; the first two under one deadline, the third under its own.
 template <class Executor>
-class connect_operation final : public counted<connect_operation<Executor>>, public context_member {
+class connect_operation final : public counted_member<connect_operation<Executor>> {
 public:
     using socket_type = asio::basic_stream_socket<asio::ip::tcp, Executor>;
     using connection_type = tcp_connection<Executor>;
@@ -139,8 +139,6 @@ private:
     void on_shutdown() noexcept override {
         if (auto* done = std::exchange(done_, nullptr)) done->abandon();
     }
-    [[nodiscard]] bool keep() noexcept override { return this->add_owner_if_any(); }
-    void let_it_go() noexcept override { this->drop_owner(); }
 
     context_service& service_;
     Executor executor_;

@@ -77,7 +77,7 @@ public:
     }
 
 private:
-    struct state final : detail::counted<state>, detail::context_member {
+    struct state final : detail::counted_member<state> {
         explicit state(const Executor& with)
             : service{detail::context_service::of(with)}
             , executor{with}
@@ -126,8 +126,6 @@ private:
             closed = true;
             loop.reset();
         }
-        [[nodiscard]] bool keep() noexcept override { return this->add_owner_if_any(); }
-        void let_it_go() noexcept override { this->drop_owner(); }
 
         detail::context_service& service;
         Executor executor;

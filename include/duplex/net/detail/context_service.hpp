@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/intrusive_ptr.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
 #include <duplex/net/timer_wheel.hpp>
 
@@ -32,6 +33,16 @@ private:
     friend class context_service;
     context_member* next_member_ = nullptr;
     context_member* previous_member_ = nullptr;
+};
+
+/// A member that is shared by `intrusive_ptr`.
+template <class Derived>
+class counted_member : public counted<Derived>, public context_member {
+    [[nodiscard]] bool keep() noexcept final { return this->add_owner_if_any(); }
+    void let_it_go() noexcept final { this->drop_owner(); }
+
+protected:
+    ~counted_member() = default;
 };
 
 /// One per execution context: the timer wheel that serves all its connections, and the list of them, so that

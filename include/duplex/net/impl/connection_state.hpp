@@ -109,8 +109,7 @@ protected:
 /// The shared part of a connection: the stream, the session, what is under way, and who waits. Everything but
 /// the functions named for any thread runs on the stream's executor.
 template <class Stream>
-class connection_state final : public counted<connection_state<Stream>>,
-                               public context_member,
+class connection_state final : public counted_member<connection_state<Stream>>,
                                private turn_member,
                                private readiness<Stream, waits_in_set<Stream>> {
 public:
@@ -189,8 +188,6 @@ public:
 
     void on_deadline() noexcept override;
     void on_shutdown() noexcept override;
-    [[nodiscard]] bool keep() noexcept override { return this->add_owner_if_any(); }
-    void let_it_go() noexcept override { this->drop_owner(); }
 
     // --- state ---
 
