@@ -238,7 +238,7 @@ TEST_CASE("with all times off nothing ever happens by itself") {
         .check();
 }
 
-TEST_CASE("tells when an answer brings the next deadline closer") {
+TEST_CASE("tells when a written Ping and its answer bring the next deadline closer") {
     const auto self = GENERATE(values({role::client, role::server}));
     session s{self, {.timeouts = {.ping_interval = 1s, .pong = 30s}}};
     s.on_time(after(1000));
@@ -246,6 +246,7 @@ TEST_CASE("tells when an answer brings the next deadline closer") {
     REQUIRE(s.gather(out) == 1);
     s.consumed(out[0].size());
     CHECK((s.next_deadline() == after(31'000)));
+    CHECK(s.deadline_came_closer());
     CHECK(!s.deadline_came_closer());
     octets pong = frame_bytes(peer_of(self), opcode::pong, "");
     s.at(after(1100));

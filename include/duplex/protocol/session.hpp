@@ -141,7 +141,7 @@ public:
     }
 
     /// Queues the message that `next` returned last, or any other: where it was assembled from pieces it is
-    /// not copied. Its payload stays where it is until it is written.
+    /// not copied. It stays readable until the next call of `next`.
     send_status send_back(opcode op, std::span<const std::byte> payload,
                           text_is text = text_is::unchecked) noexcept;
 
@@ -200,6 +200,7 @@ public:
                 keepalive_.ping_put_off();
             else
                 keepalive_.ping_written(now_);
+            deadline_closer_ = true;
         }
     }
 
@@ -221,10 +222,7 @@ public:
 
     /// Drops what is queued: the transport is gone.
     void drop_output() noexcept {
-        if (!queue_) return;
-        data_count_ = queue_->data_written();
-        control_count_ = queue_->control_written();
-        queue_.reset();
+        if (queue_) put_queue_aside().reset();
     }
 
     /// Bytes queued, framing included.
@@ -258,10 +256,7 @@ public:
 
     /// Takes the queue back where it is empty.
     [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {
-        if (!queue_ || !queue_->empty()) return nullptr;
-        data_count_ = queue_->data_written();
-        control_count_ = queue_->control_written();
-        return std::move(queue_);
+        return queue_ && queue_->empty() ? put_queue_aside() : nullptr;
     }
 
     // --- time ---
@@ -272,7 +267,7 @@ public:
     /// When `on_time` has something to do.
     [[nodiscard]] time_point next_deadline() const noexcept { return keepalive_.deadline(queued() != 0); }
 
-    /// True once after `next_deadline` has come closer by what was received.
+    /// True once after `next_deadline` has come closer by what was received or written.
     [[nodiscard]] bool deadline_came_closer() noexcept { return std::exchange(deadline_closer_, false); }
 
     /// Does what is due: a Ping, or the end; then ask `next` and `gather`. `listening`: what the peer sends
@@ -345,6 +340,13 @@ private:
     /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.
     [[nodiscard]] bool may_answer_ping() const noexcept {
         return !close_pushed_ || (queue_ && !queue_->begun(close_begin_));
+    }
+
+    /// The counts go on without it.
+    [[nodiscard]] std::unique_ptr<send_queue> put_queue_aside() noexcept {
+        data_count_ = queue_->data_written();
+        control_count_ = queue_->control_written();
+        return std::move(queue_);
     }
 
     void bytes_received() noexcept {

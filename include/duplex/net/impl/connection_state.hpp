@@ -248,17 +248,15 @@ public:
     std::uint64_t batch_ = 0; ///< counts batches, so that a stale one knows
 
 private:
-    /// Most writes are one segment or two. Asio passes at most 64 buffers to one write; an operation keeps
-    /// its own copy of a sequence, so there it is short.
-    static constexpr std::size_t few_segments = 3;
+    /// Asio passes at most 64 buffers to one write; an operation keeps its own copy of a sequence, so there
+    /// it is short.
     static constexpr std::size_t max_segments = traits::waits ? 64 : 8;
 
     /// The buffers of one write, as a sequence that may be copied and kept.
-    template <std::size_t Size>
     struct const_buffers {
         using value_type = asio::const_buffer;
         using const_iterator = const asio::const_buffer*;
-        std::array<asio::const_buffer, Size> all;
+        std::array<asio::const_buffer, max_segments> all;
         std::size_t count;
         [[nodiscard]] const_iterator begin() const noexcept { return all.data(); }
         [[nodiscard]] const_iterator end() const noexcept { return all.data() + count; }
@@ -326,13 +324,15 @@ private:
 
     void flush();
     void write_queued();
-    template <std::size_t Size>
-    std::size_t gather(const_buffers<Size>& into) noexcept;
-    template <std::size_t Size>
-    bool write_gathered(const const_buffers<Size>& buffers, std::size_t total);
+    /// What one write was given, and how much of it the transport took.
+    struct offered {
+        std::size_t size;
+        std::size_t taken;
+    };
+    offered offer(std::error_code& error);
+    [[nodiscard]] const_buffers gather() noexcept;
     void stamp_pings();
     void write_once();
-    bool written(std::size_t size, std::size_t total, std::error_code error);
     void after_write();
     /// Sends outside of a batch leave together at the end of the loop's turn.
     void schedule_flush() {

@@ -137,9 +137,7 @@ void connection_state<Stream>::opening_written() {
             if (error && error != asio::error::would_block && error != asio::error::try_again)
                 return opening_done(error);
             now.to_write.remove_prefix(size);
-            if (!now.to_write.empty()) {
-                return await_writable();
-            }
+            if (!now.to_write.empty()) return await_writable();
         } else {
             writing_ = true;
             stream_.async_write_some(rest, write_handler{pointer{this}});

@@ -251,79 +251,63 @@ void connection_state<Stream>::flush() {
 template <class Stream>
 void connection_state<Stream>::write_queued() {
     if constexpr (traits::waits) {
-        if (writing_) return;
-        if (const segment only = session_.only_segment(); !only.empty()) {
-            if (!pings_.empty()) stamp_pings();
+        while (!writing_ && session_.queued() != 0) {
             std::error_code error;
-            const std::size_t size = stream_.write_some(asio::const_buffer{only.data(), only.size()}, error);
-            if (!written(size, only.size(), error)) return;
+            const auto [size, taken] = offer(error);
+            if (size == 0) return;
+            if (taken == size) continue;
+            if (!error || error == asio::error::would_block || error == asio::error::try_again)
+                return await_writable();
+            // The read side tells the same story with more words.
+            transport_error_ = error;
+            session_.fail(errc::connection_lost);
+            return serve_soon();
         }
-    }
-    while (!writing_) {
-        const_buffers<few_segments> few;
-        const std::size_t total = gather(few);
-        if (total == 0) return;
-        if (!pings_.empty()) stamp_pings();
-        if (few.count < few_segments) {
-            if (!write_gathered(few, total)) return;
-        } else {
-            const_buffers<max_segments> many;
-            const std::size_t all = gather(many);
-            if (!write_gathered(many, all)) return;
-        }
-    }
-}
-
-/// The bytes that were gathered.
-template <class Stream>
-template <std::size_t Size>
-std::size_t connection_state<Stream>::gather(const_buffers<Size>& into) noexcept {
-    std::array<segment, Size> segments;
-    into.count = session_.gather(segments);
-    std::size_t total = 0;
-    for (std::size_t i = 0; i < into.count; ++i) {
-        into.all[i] = asio::const_buffer{segments[i].data(), segments[i].size()};
-        total += segments[i].size();
-    }
-    return total;
-}
-
-/// True where all was written and there is more to write.
-template <class Stream>
-template <std::size_t Size>
-bool connection_state<Stream>::write_gathered(const const_buffers<Size>& buffers, std::size_t total) {
-    if constexpr (traits::waits) {
-        std::error_code error;
-        const std::size_t size = buffers.count == 1 ? stream_.write_some(buffers.all[0], error)
-                                                    : stream_.write_some(buffers, error);
-        return written(size, total, error);
     } else {
+        if (writing_) return;
+        const auto buffers = gather();
+        if (buffers.count == 0) return;
+        stamp_pings();
         session_.hold_output();
         writing_ = true;
         stream_.async_write_some(buffers, write_handler{pointer{this}});
-        return false;
     }
 }
 
-/// What a write without waiting has come to. True where there is more to write, and room.
+/// One write, to a stream that takes at once what it has room for. Nothing is offered where nothing may be
+/// written any more.
 template <class Stream>
-bool connection_state<Stream>::written(std::size_t size, std::size_t total, std::error_code error) {
-    session_.consumed(size);
-    if (!error && size == total) return session_.queued() != 0;
-    if (error && error != asio::error::would_block && error != asio::error::try_again) {
-        // The read side tells the same story with more words.
-        transport_error_ = error;
-        session_.fail(errc::connection_lost);
-        serve_soon();
-        return false;
+auto connection_state<Stream>::offer(std::error_code& error) -> offered {
+    stamp_pings();
+    offered one{};
+    if (const segment only = session_.only_segment(); !only.empty()) {
+        one.size = only.size();
+        one.taken = stream_.write_some(asio::const_buffer{only.data(), only.size()}, error);
+    } else {
+        const auto buffers = gather();
+        one.size = asio::buffer_size(buffers);
+        if (one.size == 0) return one;
+        one.taken = stream_.write_some(buffers, error);
     }
-    await_writable();
-    return false;
+    session_.consumed(one.taken);
+    return one;
+}
+
+template <class Stream>
+auto connection_state<Stream>::gather() noexcept -> const_buffers {
+    std::array<segment, max_segments> segments;
+    const_buffers made;
+    made.count = session_.gather(segments);
+    for (std::size_t i = 0; i < made.count; ++i)
+        made.all[i] = asio::const_buffer{segments[i].data(), segments[i].size()};
+    return made;
 }
 
 /// A ping's time runs from the write that takes its last byte.
 template <class Stream>
 void connection_state<Stream>::stamp_pings() {
+    if (pings_.empty()) [[likely]]
+        return;
     const auto written = session_.control_written();
     const auto now = service_->precise_now();
     pings_.for_each([&](auto& each) {
@@ -347,20 +331,13 @@ void connection_state<Stream>::on_writable(std::error_code error, std::size_t si
     write_queued();
     after_write();
     follow_session();
-    update_deadline();
 }
 
 /// Writes what there is room for, while the stream's readiness is awaited.
 template <class Stream>
 void connection_state<Stream>::write_once() {
-    const_buffers<few_segments> few;
-    if (gather(few) == 0) return;
-    if (!pings_.empty()) stamp_pings();
-    std::error_code error;
-    const std::size_t size = stream_.write_some(few, error);
-    // An error is told to the operation under way.
-    session_.consumed(size);
-    if (size != 0) after_write();
+    std::error_code ignored; // it is told to the operation under way
+    if (offer(ignored).taken != 0) after_write();
 }
 
 /// Tells those whose message has left, and gives an empty queue back to the thread.
