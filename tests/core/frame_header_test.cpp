@@ -179,3 +179,21 @@ TEST_CASE("knows the size of a header without writing it") {
     STATIC_REQUIRE(frame_header_size(65536, false) == 10);
     STATIC_REQUIRE(frame_header_size(UINT64_MAX, true) == max_frame_header_size);
 }
+
+TEST_CASE("headers are equal where all their parts are") {
+    const mask_key key{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
+    const frame_header header{
+        .fin = true, .rsv = 4, .op = opcode::text, .masked = true, .key = key, .length = 5};
+    CHECK((header == frame_header{header}));
+    const auto differs = [&](auto change) {
+        auto other = header;
+        change(other);
+        CHECK_FALSE((header == other));
+    };
+    differs([](auto& other) { other.fin = false; });
+    differs([](auto& other) { other.rsv = 0; });
+    differs([](auto& other) { other.op = opcode::binary; });
+    differs([](auto& other) { other.masked = false; });
+    differs([](auto& other) { other.key[3] = std::byte{}; });
+    differs([](auto& other) { other.length = 6; });
+}

@@ -1,9 +1,11 @@
 #include <duplex/core/random.hpp>
 
 #include "support/catch.hpp"
+#include "support/system_faults.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -236,6 +238,94 @@ TEST_CASE("needs no seed to fill nothing") {
     scripted_generator generator;
     CHECK(generator.fill({}));
 }
+
+TEST_CASE("takes a new seed once a fork was counted, though its block is not used up") {
+    scripted_entropy::start(10);
+    scripted_generator generator;
+    scripted_generator same;
+    duplex::mask_key key{};
+    duplex::mask_key next{};
+    CHECK(generator.draw(key));
+    CHECK(same.draw(next));
+    REQUIRE(key == next);
+    duplex::detail::fork_count.fetch_add(1);
+    scripted_entropy::value = 11;
+    CHECK(generator.draw(key));
+    CHECK(scripted_entropy::asked == 3);
+    // Without a seed it would rather give nothing than what its parent may give, too.
+    scripted_entropy::fails = true;
+    next = {};
+    CHECK_FALSE(same.draw(next));
+    CHECK(next == duplex::mask_key{});
+    duplex::detail::fork_count.fetch_sub(1);
+    CHECK_FALSE(same.draw(next));
+}
+
+#if defined(DUPLEX_TESTING_FAULTS)
+
+TEST_CASE("asks the system again where it was interrupted or gave only a part") {
+    static int calls = 0;
+    static std::size_t first_size = 0;
+    calls = 0;
+    bytes out(40);
+    bool good = false;
+    {
+        const duplex::testing::scripted_random system{[](void* to, std::size_t size) -> ssize_t {
+            if (++calls == 1) first_size = size;
+            if (calls % 2 == 1) {
+                errno = EINTR;
+                return -1;
+            }
+            const std::size_t part = std::min<std::size_t>(size, 15);
+            std::memset(to, calls, part);
+            return static_cast<ssize_t>(part);
+        }};
+        good = duplex::detail::os_entropy{}(out);
+    }
+    CHECK(good);
+    CHECK(calls == 6);
+    CHECK(first_size == out.size());
+    bytes wanted(40, std::byte{6});
+    std::fill_n(wanted.begin(), 15, std::byte{2});
+    std::fill_n(wanted.begin() + 15, 15, std::byte{4});
+    CHECK(out == wanted);
+}
+
+TEST_CASE("says so when the system gives nothing or an error") {
+    bytes out(8);
+    bool nothing = true;
+    {
+        const duplex::testing::scripted_random system{[](void*, std::size_t) -> ssize_t {
+            errno = EINTR; // of an earlier call
+            return 0;
+        }};
+        nothing = duplex::detail::os_entropy{}(out);
+    }
+    CHECK_FALSE(nothing);
+    const duplex::testing::scripted_random system{duplex::testing::scripted_random::none};
+    CHECK_FALSE(duplex::detail::os_entropy{}(out));
+}
+
+TEST_CASE("a thread that got no seed draws nothing until it gets one") {
+    duplex::mask_key key{};
+    bytes out(8);
+    bool refused = false;
+    bool drew = false;
+    // A thread of its own, which has no seed from earlier.
+    std::thread([&] {
+        {
+            const duplex::testing::scripted_random system{duplex::testing::scripted_random::none};
+            refused = !duplex::fill_random(out) && !duplex::random_mask_key(key) && out == bytes(8) &&
+                      key == duplex::mask_key{};
+        }
+        drew = duplex::fill_random(out) && duplex::random_mask_key(key);
+    }).join();
+    CHECK(refused);
+    CHECK(drew);
+    CHECK(out != bytes(8));
+}
+
+#endif
 
 #if defined(_WIN32)
 
