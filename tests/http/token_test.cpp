@@ -128,6 +128,18 @@ TEST_CASE("a copied list iterator goes its own way", "[token]") {
     CHECK(duplex::list_view::iterator{} == list.end());
 }
 
+TEST_CASE("list iterators are equal where their elements are the same bytes", "[token]") {
+    constexpr auto text = "ab,ab"sv;
+    const duplex::list_view whole(text);
+    // Begins at the same byte, and ends before.
+    const duplex::list_view cut(text.substr(0, 1));
+    CHECK(whole.begin() == duplex::list_view(text).begin());
+    CHECK_FALSE(whole.begin() == cut.begin());
+    // The same letters in another place.
+    CHECK_FALSE(whole.begin() == ++whole.begin());
+    CHECK_FALSE(whole.begin() == whole.end());
+}
+
 TEST_CASE("a token is found in a list whole and without regard to case", "[token]") {
     CHECK(duplex::list_contains_token("keep-alive, UPGRADE", "Upgrade"));
     CHECK(duplex::list_contains_token("upgrade", "Upgrade"));

@@ -118,7 +118,7 @@ TEST_CASE("a fragment is refused, an empty one too", "[uri]") {
 
 TEST_CASE("broken percent escapes are refused", "[uri]") {
     for (const auto text : {"ws://a/%"sv, "ws://a/%4"sv, "ws://a/%4g"sv, "ws://a/%g4"sv, "ws://a?%%41"sv,
-                            "ws://u%4@a"sv, "ws://u:%zz@a"sv}) {
+                            "ws://u%4@a"sv, "ws://u:%zz@a"sv, "ws://u%4g@a"sv, "ws://u:%g4@a"sv}) {
         CAPTURE(text);
         CHECK(error_of(text) == errc::url_invalid);
     }
@@ -285,6 +285,21 @@ TEST_CASE("a refused URL leaves the result as it was", "[uri]") {
         CHECK(duplex::parse_uri(text, out));
         CHECK(out == before);
     }
+}
+
+TEST_CASE("URLs are equal where all their parts are", "[uri]") {
+    const auto url = parsed("wss://u:p@a:1/x");
+    CHECK(url == parsed("WSS://u:p@A:1/x"));
+    for (const auto other :
+         {"ws://u:p@a:1/x"sv, "wss://v:p@a:1/x"sv, "wss://u:q@a:1/x"sv, "wss://u:p@b:1/x"sv,
+          "wss://u:p@[::1]:1/x"sv, "wss://u:p@a:2/x"sv, "wss://u:p@a:1/X"sv}) {
+        CAPTURE(other);
+        CHECK_FALSE(url == parsed(other));
+    }
+    // A name that looks like an address is none.
+    auto name = parsed("ws://[::1]/");
+    name.host_is_ipv6 = false;
+    CHECK_FALSE(name == parsed("ws://[::1]/"));
 }
 
 TEST_CASE("a normal form is read back as itself", "[uri]") {
