@@ -3,10 +3,13 @@
 #include "handshake/client_script.hpp"
 #include "handshake/feeding.hpp"
 #include "support/catch.hpp"
+#include "support/system_faults.hpp"
 
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -50,6 +53,7 @@ TEST_CASE("sends the URL's login as Basic credentials unless the caller has its 
     CHECK(has(request_for({}, "ws://Aladdin:open%20sesame@h/"),
               "\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"));
     CHECK(has(request_for({}, "ws://user@h/"), "\r\nAuthorization: Basic dXNlcjo=\r\n"));
+    CHECK(has(request_for({}, "ws://:secret@h/"), "\r\nAuthorization: Basic OnNlY3JldA==\r\n"));
     CHECK_FALSE(has(request_for({}, "ws://h/"), "Authorization"));
 
     const auto own = request_for(with_headers({{"authorization", "Bearer abc"}}), "ws://a:b@h/");
@@ -96,6 +100,25 @@ TEST_CASE("chooses a fresh random key for each start") {
     CHECK(duplex::is_valid_key(first.substr(from, 24)));
     CHECK(first.substr(from + 24, 2) == "\r\n");
 }
+
+#if defined(DUPLEX_TESTING_FAULTS)
+
+TEST_CASE("does not start without a random key") {
+    client_handshake handshake;
+    REQUIRE_FALSE(start(handshake)); // what an earlier start has left must go
+    std::error_code error;
+    // A thread of its own, which has no seed from earlier.
+    std::thread([&] {
+        const duplex::testing::scripted_random system{duplex::testing::scripted_random::none};
+        error = handshake.start(uri_of("ws://h/"));
+    }).join();
+    CHECK(error == errc::random_source_failed);
+    CHECK(handshake.request().empty());
+    CHECK(handshake.receive(feeding::bytes(good_head + "\r\n")) == progress::done);
+    CHECK(handshake.outcome().error == errc::not_open);
+}
+
+#endif
 
 TEST_CASE("refuses a subprotocol that is no token before a byte is written") {
     const auto name = GENERATE(values<std::string>({

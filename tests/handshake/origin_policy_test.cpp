@@ -43,6 +43,9 @@ TEST_CASE("fills in default ports on both sides") {
     CHECK(same_origin("http://example.com", "example.com:", false));
     CHECK(listed("https://example.com:443", {"https://example.com"}));
     CHECK(listed("https://example.com", {"https://example.com:443"}));
+    CHECK(listed("ws://example.com", {"ws://example.com:80"}));
+    CHECK(listed("WSS://example.com:443", {"wss://example.com"}));
+    CHECK_FALSE(listed("wss://example.com:80", {"wss://example.com"}));
     CHECK_FALSE(same_origin("https://example.com:80", "example.com", true));
     CHECK_FALSE(same_origin("http://example.com:443", "example.com", false));
 }
@@ -142,7 +145,8 @@ TEST_CASE("ignores list entries that are no origin") {
 TEST_CASE("knows which entries of a list can match") {
     const auto entry = GENERATE(values<std::string>(
         {"*", "null", "https://example.com", "http://localhost:8080", "https://example.com:443",
-         "http://[::1]:9002", "HTTPS://Example.com", "chrome-extension://abcd"}));
+         "http://[::1]:9002", "HTTPS://Example.com", "chrome-extension://abcd", "x1+y.z-0://abcd",
+         "http://[::FFFF:10.0.0.1]", "http://[fe80::1]"}));
     CAPTURE(entry);
     CHECK(duplex::is_origin_entry(entry));
     CHECK(listed(entry, {entry}));
@@ -168,6 +172,11 @@ TEST_CASE("knows which entries of a list can not match") {
                                                      "https://*",
                                                      "*://example.com",
                                                      "1http://example.com",
+                                                     "+http://example.com",
+                                                     "h_ttp://example.com",
+                                                     "h~ttp://example.com",
+                                                     "http://[::g]",
+                                                     "http://[::1%1]",
                                                      "https://example.com ",
                                                      " https://example.com",
                                                      "https://b\xc3\xbc"
@@ -208,8 +217,8 @@ TEST_CASE("splits a Host into its parts") {
     CHECK(v6->host == "[fe80::1]");
     CHECK(v6->port == 80);
 
-    for (const std::string_view text :
-         {"", ":80", "a b", "a,b", "a/b", "a@b", "a:65536", "a:x", "[::1", "[::1]80", "a\\b"}) {
+    for (const std::string_view text : {"", ":80", "a b", "a,b", "a/b", "a@b", "a:65536", "a:x", "[::1",
+                                        "[::1]80", "[::/]", "[::G]", "a\\b"}) {
         CAPTURE(text);
         CHECK_FALSE(split_host(text));
     }

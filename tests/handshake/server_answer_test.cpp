@@ -169,6 +169,19 @@ TEST_CASE("sends no body with a status that has none") {
     auto handshake = ready(good + "\r\n");
     CHECK_FALSE(handshake.reject(204, {}, "text"));
     CHECK(handshake.response() == "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    auto unchanged = ready(good + "\r\n");
+    CHECK_FALSE(unchanged.reject(304, {{"ETag", "\"1\""}}, "text"));
+    CHECK(unchanged.response() == "HTTP/1.1 304 Not Modified\r\nConnection: close\r\nETag: \"1\"\r\n\r\n");
+}
+
+TEST_CASE("names the method that is allowed, unless the application does") {
+    auto handshake = ready(good + "\r\n");
+    CHECK_FALSE(handshake.reject(405));
+    CHECK(has(handshake.response(), "\r\nAllow: GET\r\n"));
+    auto own = ready(good + "\r\n");
+    CHECK_FALSE(own.reject(405, {{"allow", "GET, HEAD"}}));
+    CHECK(has(own.response(), "\r\nallow: GET, HEAD\r\n"));
+    CHECK_FALSE(has(own.response(), "\r\nAllow"));
 }
 
 TEST_CASE("can reject before the request was read") {

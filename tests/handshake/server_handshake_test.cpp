@@ -111,6 +111,7 @@ TEST_CASE("takes a target that is a URL, whose host then counts") {
     check("http://other.example:81/chat?x", "/chat?x", "other.example:81");
     check("WSS://other.example", "/", "other.example");
     check("ws://other.example?x", "/?x", "other.example");
+    check("HTTPS://[::1]:82/", "/", "[::1]:82");
 }
 
 TEST_CASE("refuses a target that is neither a path nor a URL of the web") {
