@@ -1,6 +1,7 @@
 #include <duplex/protocol/frame_encoder.hpp>
 
 #include "support/catch.hpp"
+#include "support/system_faults.hpp"
 #include "support/wire.hpp"
 
 using namespace duplex;
@@ -56,3 +57,15 @@ TEST_CASE("appends nothing when there is not so much memory") {
     CHECK(!encode_frame(to, {.op = opcode::binary, .length = endless.size()}, endless));
     CHECK(to_octets(to.bytes()) == "kept");
 }
+
+#if defined(DUPLEX_TESTING_FAULTS)
+
+TEST_CASE("appends no header when memory runs out") {
+    byte_buffer to;
+    CHECK(!without_memory([&] { return encode_header(to, {.op = opcode::ping}); }));
+    CHECK(to.empty());
+    REQUIRE(encode_header(to, {.op = opcode::ping}));
+    CHECK(to_hex(to_octets(to.bytes())) == "89 00 ");
+}
+
+#endif

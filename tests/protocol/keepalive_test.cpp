@@ -175,3 +175,15 @@ TEST_CASE("takes times that do not fit: negative is off, more than 49 days is 49
     odd.idle = std::chrono::hours{24 * 365};
     CHECK((keepalive{odd, start}.deadline(false) == start + std::chrono::milliseconds{UINT32_MAX}));
 }
+
+TEST_CASE("a wait that is off, never begins or outlasts every program has no end") {
+    CHECK((deadline_after(start, 5s) == start + 5s));
+    CHECK((deadline_after(start, timeouts::duration{1}) == start + timeouts::duration{1}));
+    CHECK((deadline_after(start, 0s) == no_deadline));
+    CHECK((deadline_after(start, -5s) == no_deadline));
+    CHECK((deadline_after(start, timeouts::duration::max()) == no_deadline));
+    CHECK((deadline_after(no_deadline, 5s) == no_deadline));
+    constexpr auto century = std::chrono::hours{24} * 36'525;
+    CHECK((deadline_after(start, century) == start + century));
+    CHECK((deadline_after(start, century + 1s) == no_deadline));
+}

@@ -2,8 +2,10 @@
 
 #include "support/block_cache.hpp"
 #include "support/catch.hpp"
+#include "support/system_faults.hpp"
 #include "support/wire.hpp"
 
+#include <cstring>
 #include <vector>
 
 using namespace duplex;
@@ -175,3 +177,30 @@ TEST_CASE("text received directly is unmasked and checked") {
     CHECK((put("\xb6", 5) == errc{}));
     CHECK((put("\xb6", 6) == errc::invalid_utf8));
 }
+
+#if defined(DUPLEX_TESTING_FAULTS)
+
+TEST_CASE("says so when memory runs out in a message, and keeps what it has") {
+    forget_blocks();
+    message_assembler assembler{1'000'000, 10};
+    const auto header = data_frame(opcode::binary, 100'000, true, false);
+    REQUIRE((assembler.begin_frame(header) == errc{}));
+    CHECK(without_memory([&] { return assembler.direct(100'000, true).empty(); }));
+    CHECK((without_memory([&] { return assembler.append(view("x"), header, 0, 99'999); }) ==
+           errc::out_of_memory));
+    CHECK(!assembler.holds_bytes());
+    const octets begin(4096, 'b');
+    REQUIRE((assembler.append(view(begin), header, 0, 100'000 - 4096) == errc{}));
+    const auto room = assembler.direct(100'000 - 4096, true);
+    const octets more(room.size(), 'm');
+    REQUIRE(!more.empty());
+    std::memcpy(room.data(), more.data(), more.size());
+    REQUIRE((assembler.commit_direct(more.size(), header, 4096, false) == errc{}));
+    CHECK(without_memory([&] { return assembler.direct(1, true).empty(); }));
+    CHECK((without_memory([&] { return assembler.append(view("x"), header, 4096 + more.size(), 1); }) ==
+           errc::out_of_memory));
+    CHECK((to_octets(assembler.bytes()) == begin + more));
+    CHECK(!assembler.direct(1, true).empty());
+}
+
+#endif

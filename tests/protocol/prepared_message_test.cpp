@@ -1,6 +1,7 @@
 #include <duplex/protocol/prepared_message.hpp>
 
 #include "support/catch.hpp"
+#include "support/system_faults.hpp"
 #include "support/wire.hpp"
 
 using namespace duplex;
@@ -51,3 +52,28 @@ TEST_CASE("a prepared message that was not made holds nothing") {
     CHECK(none.frame().empty());
     CHECK(none.payload().empty());
 }
+
+#if defined(DUPLEX_TESTING_FAULTS)
+
+TEST_CASE("a message for which there is no memory is not prepared, and says so") {
+    const octets payload(1000, 'p');
+    // First the frame takes memory, then what keeps it alive.
+    for (const long enough : {0, 1, 2}) {
+        CAPTURE(enough);
+        prepared_message made;
+        bool ran_out = false;
+        {
+            const scarce_memory memory{enough};
+            made = prepared_message::text(payload);
+            ran_out = memory.ran_out();
+        }
+        CHECK(ran_out == (enough < 2));
+        CHECK(static_cast<bool>(made) == !ran_out);
+        CHECK(made.error() == (ran_out ? make_error_code(errc::out_of_memory) : std::error_code{}));
+        CHECK(made.frame().empty() == ran_out);
+        CHECK((made.owner() == nullptr) == ran_out);
+        if (!ran_out) CHECK((to_octets(made.payload()) == payload));
+    }
+}
+
+#endif

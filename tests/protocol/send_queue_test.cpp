@@ -230,8 +230,11 @@ TEST_CASE("keeps memory for reuse, and gives it back when told to") {
     const octets text(10'000, 't');
     for (int i = 0; i < 3; ++i) {
         REQUIRE(queue.push_copy(header_of(opcode::text, text), view(text)));
+        queue.trim(0); // what waits to be written stays
         CHECK((drained(queue) == on_wire(opcode::text, text)));
+        CHECK(queue.memory() >= text.size());
         queue.trim(i == 0 ? 100'000 : 100);
+        CHECK((queue.memory() != 0) == (i == 0));
     }
     CHECK(queue.empty());
 }

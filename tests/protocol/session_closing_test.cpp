@@ -292,3 +292,18 @@ TEST_CASE("a Ping that comes after our Close is not answered") {
         .expect_write("")
         .check();
 }
+
+TEST_CASE("a Ping is not answered where our Close went with a queue that was taken back") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self};
+    CHECK(!s.close(close_code::normal));
+    std::array<segment, 1> out;
+    REQUIRE(s.gather(out) == 1);
+    s.consumed(out[0].size());
+    REQUIRE(s.take_queue());
+    octets bytes = frame_bytes(peer_of(self), opcode::ping, "late");
+    s.receive(std::as_writable_bytes(std::span{bytes}));
+    CHECK((s.next().what == event::kind::ping));
+    CHECK(s.queued() == 0);
+    CHECK(!s.has_queue());
+}

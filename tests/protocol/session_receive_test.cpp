@@ -430,6 +430,17 @@ TEST_CASE("there is no direct room but inside a large data frame") {
     session s{self};
     s.received_direct(0);
     CHECK(!s.next());
+
+    // What a window holds comes first.
+    octets window = begun(100'000);
+    s.receive(std::as_writable_bytes(std::span{window}));
+    CHECK(!s.next());
+    CHECK(!s.direct().empty());
+    octets more(10, 'm');
+    s.receive(std::as_writable_bytes(std::span{more}));
+    CHECK(s.direct().empty());
+    CHECK(!s.next());
+    CHECK(!s.direct().empty());
 }
 
 TEST_CASE("invalid text that is received directly fails the connection once") {

@@ -4,6 +4,7 @@
 #include "support/transcript.hpp"
 
 #include <array>
+#include <cstring>
 #include <set>
 
 using namespace duplex;
@@ -370,4 +371,49 @@ TEST_CASE("a message that is sent back outlives its delivery, however often it w
     REQUIRE(frames->size() == static_cast<std::size_t>(times));
     for (const auto& each : *frames)
         CHECK(each.payload == payload);
+}
+
+TEST_CASE("what only resembles the message that was put together is copied") {
+    session s{role::server};
+    const octets payload(40'000, 'm');
+    octets first = frame_bytes(role::client, opcode::binary, payload.substr(0, 20'000), {.fin = false});
+    octets second = frame_bytes(role::client, opcode::continuation, payload.substr(20'000));
+    s.receive(std::as_writable_bytes(std::span{first}));
+    CHECK(!s.next());
+    s.receive(std::as_writable_bytes(std::span{second}));
+    const event found = s.next();
+    REQUIRE(found.payload.size() == payload.size());
+    CHECK((s.send_back(found.op, found.payload.first(30'000)) == send_status::ok));
+    CHECK((s.send_back(found.op, found.payload.subspan(1)) == send_status::ok));
+    CHECK((s.send_back(found.op, view(payload)) == send_status::ok));
+    // Nothing of it waits in the message, which can be given away and changed.
+    auto taken = s.take_message();
+    REQUIRE(taken.size() == payload.size());
+    std::memset(taken.data(), '!', taken.size());
+    const auto frames = read_frames(written(s));
+    REQUIRE(frames);
+    REQUIRE(frames->size() == 3);
+    CHECK(((*frames)[0].payload == payload.substr(0, 30'000)));
+    CHECK(((*frames)[1].payload == payload.substr(1)));
+    CHECK(((*frames)[2].payload == payload));
+}
+
+TEST_CASE("a prepared message and a fragment that find the queue full can be sent later") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self, {.limits = {.queue_bytes = 1000}}};
+    CHECK(accepted(s.send(opcode::binary, octets(2000, 'x'))));
+    CHECK((s.send(prepared_message::text("later")) == send_status::queue_full));
+    CHECK((s.send_fragment(opcode::text, view("\xc3"), false) == send_status::queue_full));
+    CHECK(read_frames(written(s))->size() == 1);
+    // The message in fragments has not begun.
+    CHECK((s.send(prepared_message::text("later")) == send_status::ok));
+    CHECK((s.send_fragment(opcode::text, view("\xc3"), false) == send_status::ok));
+    CHECK(read_frames(written(s))->size() == 2);
+    CHECK(accepted(s.send_fragment(opcode::text, view("\xa4" + octets(2000, 'x')), false)));
+    CHECK((s.send_fragment(opcode::text, view("\xc3"), true) == send_status::text_not_utf8));
+    CHECK((s.send_fragment(opcode::text, view("\xc3\xa4"), true) == send_status::queue_full));
+    CHECK(read_frames(written(s))->size() == 1);
+    CHECK((s.send(prepared_message::text("not yet")) == send_status::message_unfinished));
+    CHECK((s.send_fragment(opcode::text, view("\xc3\xa4"), true) == send_status::ok));
+    CHECK((s.send(prepared_message::text("now")) == send_status::ok));
 }

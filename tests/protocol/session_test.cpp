@@ -45,6 +45,7 @@ TEST_CASE("a new session is open, silent and holds no queue") {
     CHECK(s.take_message().empty());
     std::array<segment, 2> out;
     CHECK(s.gather(out) == 0);
+    CHECK(s.only_segment().empty());
     s.hold_output();
     s.consumed(0);
     s.settle();
@@ -137,9 +138,12 @@ TEST_CASE("a queue is lent and taken back, and the counts go on") {
     CHECK(s.control_pushed() == control);
 
     auto* const where = queue.get();
+    s.lend_queue(nullptr);
+    CHECK(!s.has_queue());
     s.lend_queue(std::move(queue));
     s.lend_queue(std::make_unique<send_queue>());
     s.lend_queue(nullptr);
+    CHECK(s.has_queue());
     CHECK((s.send(opcode::binary, "1234") == send_status::ok));
     CHECK(s.data_pushed() == 2 * data);
     CHECK(s.data_written() == data);
