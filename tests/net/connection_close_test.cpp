@@ -322,15 +322,7 @@ TEST_CASE("a connection without messages is closed at the idle deadline") {
 }
 
 TEST_CASE("without deadlines nothing ends an idle connection") {
-    connection_options options;
-    options.timeouts = {.connect = 0ms,
-                        .handshake = 0ms,
-                        .ping_interval = 0ms,
-                        .pong = 0ms,
-                        .idle = 0ms,
-                        .write = 0ms,
-                        .close = 0ms};
-    scripted one{any_role(), options};
+    scripted one{any_role(), without_deadlines()};
     one.open();
     ending<> run;
     one.it->async_run([](const message&) {}, run.handler());
@@ -342,6 +334,36 @@ TEST_CASE("without deadlines nothing ends an idle connection") {
     one.peer.shutdown_send();
     one.run();
     CHECK(run.well());
+}
+
+TEST_CASE("what was clean stays clean when the transport is cut, and what was not stays so") {
+    scripted one{any_role()};
+    one.open();
+    const bool clean = GENERATE(values({0, 1})) == 1;
+    ending<> run;
+    one.it->async_run([](const message&) {}, run.handler());
+    if (clean) one.comes(opcode::close, close_payload(1000));
+    one.it->abort();
+    ending<> closed;
+    one.it->async_close(closed.handler());
+    one.run();
+    CHECK(run.calls == 1);
+    REQUIRE(one.it->result());
+    CHECK(one.it->result()->was_clean == clean);
+    CHECK(one.it->result()->error == (clean ? std::error_code{} : make_error_code(errc::aborted)));
+    CHECK(closed.error == one.it->result()->error);
+}
+
+TEST_CASE("a connection whose stream is cancelled beneath it is lost") {
+    scripted one{any_role()};
+    one.open();
+    ending<> run;
+    one.it->async_run([](const message&) {}, run.handler());
+    one.run();
+    one.it->stream().cancel();
+    one.run();
+    CHECK(run.failed_with(errc::connection_lost));
+    CHECK_FALSE(one.it->stream().is_open());
 }
 
 TEST_CASE("data after a Close, a second Close and a Close inside a message change nothing") {

@@ -16,24 +16,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A connection that is not open yet, and its peer.
-struct unopened {
-    explicit unopened(const connection_options& options = {})
-        : it{std::in_place, std::move(ends.first), options} {}
-
-    void run() { run_ready(io); }
-    void pass(std::chrono::milliseconds step) {
-        time.advance(step);
-        run();
-    }
-
-    asio::io_context io;
-    test::manual_time time{io};
-    std::pair<test::stream, test::stream> ends = test::make_stream_pair(io);
-    std::optional<memory_connection> it;
-    test::stream& peer = ends.second;
-};
-
 fields one_field(std::string_view name, std::string_view value) {
     fields made;
     made.add(name, value);

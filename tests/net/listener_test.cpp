@@ -1,17 +1,15 @@
 #include <duplex/net/listener.hpp>
 
 #include "support/loopback.hpp"
+#include "support/no_descriptors_left.hpp"
 
 #include <duplex/test/manual_time.hpp>
 #include <duplex/test/stream.hpp>
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/resource.h>
-#endif
-
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -114,6 +112,16 @@ TEST_CASE("listens only where it is told to") {
         CHECK(here.open({.host = "256.0.0.1"}) == asio::error::invalid_argument);
         CHECK_FALSE(here.open({.host = "127.0.0.1"}));
     }
+#if defined(__linux__)
+    SECTION("not without a descriptor") {
+        const std::string host = GENERATE("", "127.0.0.1");
+        {
+            const no_descriptors_left none;
+            CHECK(here.open({.host = host}) == asio::error::no_descriptors);
+        }
+        CHECK_FALSE(here.open({.host = host}));
+    }
+#endif
     SECTION("not where it may not") {
         // Of the network for documentation: no machine's own.
         CHECK(here.open({.host = "192.0.2.1"}) == std::error_code{asio::error::basic_errors(EADDRNOTAVAIL)});
@@ -187,6 +195,8 @@ TEST_CASE("may be moved, also at work") {
     other.start([&](listener<>::socket_type&&) { ++others; }, [](std::error_code) {});
     const auto closed = other.local_endpoint();
     other = std::move(moved);
+    auto& same = other;
+    other = std::move(same);
     tcp::socket client{io};
     client.connect(other.local_endpoint());
     run_until(io, [&] { return accepted == 1; });
@@ -216,6 +226,17 @@ TEST_CASE("without a start, and after its end, does nothing") {
         run_out(io);
         REQUIRE(here.errors.size() == 1);
         CHECK(here.errors.front() == asio::error::bad_descriptor);
+    }
+    SECTION("started again: nothing new") {
+        accepting here{io};
+        REQUIRE_FALSE(here.open({.host = "127.0.0.1"}));
+        here.start();
+        here.start();
+        const auto client = here.connect();
+        run_until(io, [&] { return here.sockets.size() == 1; });
+        here.it.close();
+        run_out(io);
+        CHECK(here.sockets.size() == 1);
     }
     SECTION("opened only") {
         accepting here{io};
@@ -249,17 +270,7 @@ TEST_CASE("goes on once descriptors are free again") {
     auto client = here.connect();
     auto second = here.connect();
 
-    rlimit before{};
-    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-    struct restore {
-        rlimit to;
-        ~restore() { ::setrlimit(RLIMIT_NOFILE, &to); }
-    } restoring{before};
-    rlimit low = before;
-    // No descriptor but those of standard input and output may be opened anew.
-    low.rlim_cur = 3;
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
-
+    std::optional<no_descriptors_left> none{std::in_place};
     test::run_ready(io);
     CHECK(here.sockets.empty());
     REQUIRE(here.errors.size() == 1);
@@ -271,15 +282,17 @@ TEST_CASE("goes on once descriptors are free again") {
     test::run_ready(io);
     CHECK(here.errors.size() == 2);
 
-    ::setrlimit(RLIMIT_NOFILE, &before);
+    none.reset();
     time.advance(duplex::timer_wheel::resolution * 2);
     run_until(io, [&] { return here.sockets.size() == 2; });
     CHECK(here.errors.size() == 2);
 
     // Closed while it waits: nothing comes any more.
     auto third = here.connect();
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+    none.emplace();
     run_until(io, [&] { return here.errors.size() == 3; });
+    const bool when_it_is_time = GENERATE(false, true);
+    if (when_it_is_time) time.advance(duplex::timer_wheel::resolution * 2);
     here.it.close();
     time.advance(duplex::timer_wheel::resolution * 2);
     test::run_ready(io);

@@ -1,16 +1,19 @@
 #include <duplex/net/tcp_socket.hpp>
 
 #include "support/connected.hpp"
+#include "support/no_descriptors_left.hpp"
 
 #include <duplex/net/connection.hpp>
 #include <duplex/net/stream_traits.hpp>
 
 #include <asio/ip/tcp.hpp>
 #include <asio/post.hpp>
+#include <asio/read.hpp>
 #include <asio/write.hpp>
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -18,7 +21,6 @@
 
 using namespace duplex;
 using namespace duplex::testing;
-using namespace std::chrono_literals;
 
 namespace {
 
@@ -53,9 +55,29 @@ struct crowd {
             asio::write(peers.back()->peer, asio::buffer(plain_request));
             connections.back().async_accept([this](std::error_code error) { opened += error ? 0U : 1U; });
         }
-        while (opened < count)
-            REQUIRE(io.run_one() == 1);
+        run_until([&] { return opened == count; });
         io.restart();
+    }
+
+    /// Every connection gives its messages to `on_message`, and its end to `on_end`.
+    template <class OnMessage, class OnEnd>
+    void run_all(OnMessage on_message, OnEnd on_end) {
+        for (auto& each : connections)
+            each.async_run(on_message, on_end);
+    }
+    template <class OnMessage>
+    void run_all(OnMessage on_message) {
+        run_all(std::move(on_message), [](std::error_code) {});
+    }
+    /// Every peer sends a message.
+    void say_to_all(std::string_view text) {
+        for (auto& each : peers)
+            asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, text)));
+    }
+    template <class Done>
+    void run_until(Done done) {
+        while (!done())
+            REQUIRE(io.run_one() == 1);
     }
 
     asio::io_context io;
@@ -112,6 +134,29 @@ TEST_CASE("a tcp_socket reads and writes without waiting") {
     CHECK(error == asio::error::broken_pipe);
 }
 
+TEST_CASE("a tcp_socket takes the first 64 of many buffers, and no empty one for the end") {
+    asio::io_context io;
+    ends both{io};
+    std::error_code error;
+    const std::string text(100, 'x');
+    std::vector<asio::const_buffer> parts(2, asio::buffer(text));
+    CHECK(both.near.write_some(parts, error) == 200);
+    parts.assign(65, asio::buffer(text, 1));
+    CHECK(both.near.write_some(parts, error) == 64);
+    CHECK_FALSE(error);
+    std::string received(264, ' ');
+    asio::read(both.peer, asio::buffer(received));
+    CHECK(received == std::string(264, 'x'));
+    asio::write(both.peer, asio::buffer("y", 1));
+    std::array<char, 2> memory{};
+    do
+        REQUIRE(both.near.read_some(asio::mutable_buffer{memory.data(), 0}, error) == 0);
+    while (error == asio::error::would_block);
+    CHECK_FALSE(error);
+    CHECK(both.near.read_some(asio::buffer(memory), error) == 1);
+    CHECK(memory[0] == 'y');
+}
+
 TEST_CASE("a tcp_socket is moved, given away and closed") {
     asio::io_context io;
     ends both{io};
@@ -121,6 +166,8 @@ TEST_CASE("a tcp_socket is moved, given away and closed") {
     tcp_socket other{io.get_executor(), moved.release()};
     CHECK_FALSE(moved.is_open());
     moved = std::move(other);
+    auto& same = moved;
+    moved = std::move(same);
     std::error_code error;
     CHECK(moved.write_some(asio::buffer("x", 1), error) == 1);
     moved.close(error);
@@ -132,6 +179,10 @@ TEST_CASE("a tcp_socket is moved, given away and closed") {
     CHECK(moved.read_some(asio::buffer(memory), error) == 0);
     CHECK(error == asio::error::bad_descriptor);
     CHECK_THROWS_AS(moved.remote_endpoint(), std::system_error);
+    asio::socket_base::keep_alive keep{true};
+    CHECK(moved.set_option(keep, error) == asio::error::bad_descriptor);
+    CHECK(moved.get_option(keep, error) == asio::error::bad_descriptor);
+    CHECK(keep.value());
     CHECK(both.peer.read_some(asio::buffer(memory), error) == 1);
     CHECK(both.peer.read_some(asio::buffer(memory), error) == 0);
     CHECK(error == asio::error::eof);
@@ -153,15 +204,36 @@ TEST_CASE("a connection on a socket that is not open ends with the system's erro
     CHECK(opened.failed_with(asio::error::bad_descriptor));
 }
 
+TEST_CASE("a connection that no descriptor was left to wait with ends, and harms no later one") {
+    asio::io_context io;
+    ends both{io};
+    std::optional<connection<tcp_socket>> it;
+    {
+        const no_descriptors_left none;
+        it.emplace(std::move(both.near));
+    }
+    ending<> opened;
+    it->async_accept(opened.handler());
+    io.run();
+    CHECK(opened.failed_with(asio::error::bad_descriptor));
+    CHECK_FALSE(it->stream().is_open());
+    io.restart();
+    ends others{io};
+    connection<tcp_socket> next{std::move(others.near)};
+    ending<> served;
+    next.async_accept(served.handler());
+    asio::write(others.peer, asio::buffer(plain_request));
+    while (served.calls == 0)
+        REQUIRE(io.run_one() == 1);
+    CHECK(served.well());
+}
+
 TEST_CASE("hundreds of sockets that are ready at once are all served") {
     crowd all{300};
     std::size_t messages = 0;
-    for (auto& each : all.connections)
-        each.async_run([&](const message&) { ++messages; }, [](std::error_code) {});
-    for (auto& each : all.peers)
-        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
-    while (messages < all.connections.size())
-        REQUIRE(all.io.run_one() == 1);
+    all.run_all([&](const message&) { ++messages; });
+    all.say_to_all("now");
+    all.run_until([&] { return messages >= all.connections.size(); });
     CHECK(messages == all.connections.size());
 }
 
@@ -169,14 +241,12 @@ TEST_CASE("an exception from one connection's callback keeps no other from being
     crowd all{20};
     std::size_t messages = 0;
     std::size_t ended = 0;
-    for (auto& each : all.connections)
-        each.async_run(
-            [&](const message&) {
-                if (++messages % 3 == 0) throw std::runtime_error{"callback"};
-            },
-            [&](std::error_code) { ++ended; });
-    for (auto& each : all.peers)
-        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
+    all.run_all(
+        [&](const message&) {
+            if (++messages % 3 == 0) throw std::runtime_error{"callback"};
+        },
+        [&](std::error_code) { ++ended; });
+    all.say_to_all("now");
     std::size_t thrown = 0;
     while (messages < 20) {
         try {
@@ -198,17 +268,15 @@ TEST_CASE("a connection may end others that are ready in the same turn") {
     crowd all{10};
     std::size_t messages = 0;
     std::size_t ended = 0;
-    for (auto& each : all.connections)
-        each.async_run(
-            [&](const message&) {
-                if (++messages == 1) all.connections.clear();
-            },
-            [&](std::error_code error) {
-                CHECK(error == errc::aborted);
-                ++ended;
-            });
-    for (auto& each : all.peers)
-        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
+    all.run_all(
+        [&](const message&) {
+            if (++messages == 1) all.connections.clear();
+        },
+        [&](std::error_code error) {
+            CHECK(error == errc::aborted);
+            ++ended;
+        });
+    all.say_to_all("now");
     all.io.run();
     CHECK(messages == 1);
     CHECK(ended == 10);
@@ -216,15 +284,7 @@ TEST_CASE("a connection may end others that are ready in the same turn") {
 
 TEST_CASE("a context with idle connections on which nothing is under way has nothing to run") {
     // A deadline would be something to run for.
-    connection_options options;
-    options.timeouts = {.connect = 0s,
-                        .handshake = 0s,
-                        .ping_interval = 0s,
-                        .pong = 0s,
-                        .idle = 0s,
-                        .write = 0s,
-                        .close = 0s};
-    crowd all{3, options};
+    crowd all{3, without_deadlines()};
     all.io.run();
     CHECK(all.io.stopped());
     CHECK(all.connections[0].is_open());
@@ -251,13 +311,11 @@ TEST_CASE("what else a context has to run comes in between, however busy its soc
             [](std::error_code) {});
         asio::write(all.peers[i]->peer, asio::buffer(frame));
     }
-    while (messages == 0)
-        REQUIRE(all.io.run_one() == 1);
+    all.run_until([&] { return messages != 0; });
     bool posted = false;
     asio::post(all.io, [&] { posted = true; });
     const std::size_t before = messages;
-    while (!posted)
-        REQUIRE(all.io.run_one() == 1);
+    all.run_until([&] { return posted; });
     CHECK(messages - before < 1000);
     // So does the end.
     asio::post(all.io, [&] { all.io.stop(); });
@@ -293,34 +351,28 @@ TEST_CASE("a large message stays readable in its callback when its connection is
 TEST_CASE("urgent data holds nothing up that comes behind it") {
     crowd all{1};
     std::size_t messages = 0;
-    all.connections[0].async_run([&](const message&) { ++messages; }, [](std::error_code) {});
+    all.run_all([&](const message&) { ++messages; });
     const octets frame = frame_bytes(role::client, opcode::text, "text");
     auto& peer = all.peers[0]->peer;
     asio::write(peer, asio::buffer(frame));
     peer.send(asio::buffer("!", 1), asio::socket_base::message_out_of_band);
     asio::write(peer, asio::buffer(frame));
-    while (messages < 2)
-        REQUIRE(all.io.run_one() == 1);
+    all.run_until([&] { return messages >= 2; });
     CHECK(messages == 2);
 }
 
 TEST_CASE("a callback may stop the context, and the sockets it left are served when it runs again") {
     crowd all{40};
     std::size_t messages = 0;
-    for (auto& each : all.connections)
-        each.async_run(
-            [&](const message&) {
-                if (++messages == 1) all.io.stop();
-            },
-            [](std::error_code) {});
-    for (auto& each : all.peers)
-        asio::write(each->peer, asio::buffer(frame_bytes(role::client, opcode::text, "now")));
+    all.run_all([&](const message&) {
+        if (++messages == 1) all.io.stop();
+    });
+    all.say_to_all("now");
     while (!all.io.stopped())
         all.io.run_one();
     CHECK(messages <= 8);
     all.io.restart();
-    while (messages < 40)
-        REQUIRE(all.io.run_one() == 1);
+    all.run_until([&] { return messages >= 40; });
     CHECK(messages == 40);
 }
 

@@ -57,6 +57,20 @@ struct read_ending : ending<message> {
     return parsed;
 }
 
+/// Options of a connection that waits for ever.
+[[nodiscard]] inline connection_options without_deadlines() {
+    using none = timeouts::duration;
+    connection_options made;
+    made.timeouts = {.connect = none{0},
+                     .handshake = none{0},
+                     .ping_interval = none{0},
+                     .pong = none{0},
+                     .idle = none{0},
+                     .write = none{0},
+                     .close = none{0}};
+    return made;
+}
+
 inline constexpr std::string_view plain_request = "GET /chat HTTP/1.1\r\n"
                                                   "Host: localhost\r\n"
                                                   "Upgrade: websocket\r\n"
@@ -109,6 +123,24 @@ struct connected_pair {
     std::pair<test::stream, test::stream> ends = test::make_stream_pair(io); ///< moved into the connections
     memory_connection server;
     memory_connection client;
+};
+
+/// A connection that is not open yet, and its peer.
+struct unopened {
+    explicit unopened(const connection_options& options = {})
+        : it{std::in_place, std::move(ends.first), options} {}
+
+    void run() { run_ready(io); }
+    void pass(std::chrono::milliseconds step) {
+        time.advance(step);
+        run();
+    }
+
+    asio::io_context io;
+    test::manual_time time{io};
+    std::pair<test::stream, test::stream> ends = test::make_stream_pair(io);
+    std::optional<memory_connection> it;
+    test::stream& peer = ends.second;
 };
 
 /// One connection, open in the given role; what its peer does is written byte by byte.
