@@ -129,6 +129,23 @@ TEST_CASE("a stream with its own spelling is used as its traits say") {
 
 TEST_CASE("a stream that has no half close is closed instead") { open_and_close<wrapping>(); }
 
+TEST_CASE("a refusal on a stream that has no half close ends with its last byte") {
+    asio::io_context io;
+    auto [here, there] = test::make_stream_pair(io);
+    connection server{wrapping{std::move(here)}};
+    ending<> accepted;
+    server.async_accept(accepted.handler());
+    there.send("nonsense\r\n\r\n");
+    run_ready(io);
+    CHECK(accepted.failed_with(errc::http_start_line_invalid));
+    CHECK(there.take_pending().starts_with("HTTP/1.1 400 "));
+    ending<std::size_t> at_end;
+    std::array<char, 1> byte{};
+    there.async_read_some(asio::buffer(byte), at_end.handler());
+    run_ready(io);
+    CHECK(at_end.failed_with(asio::error::eof));
+}
+
 TEST_CASE("the in-memory stream ends its direction first, then both") {
     asio::io_context io;
     auto [here, there] = test::make_stream_pair(io);
