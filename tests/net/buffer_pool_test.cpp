@@ -56,6 +56,29 @@ TEST_CASE("a lease may end on another thread, and after its thread's buffers") {
     CHECK_FALSE(lease);
 }
 
+TEST_CASE("what a thread lends when its buffers are gone is new, and not kept") {
+    bool lent = false;
+    std::thread{[&lent] {
+        struct late {
+            bool* lent = nullptr;
+            ~late() {
+                if (!lent) return;
+                auto& here = duplex::detail::thread_buffers::here();
+                const auto lease = receive_lease::take();
+                auto queue = here.take_queue();
+                *lent = lease && queue;
+                // Freed: the leak checker watches.
+                here.keep_queue(std::move(queue));
+            }
+        };
+        // Destroyed after what the thread keeps warm, which is made later.
+        static thread_local late last;
+        last.lent = &lent;
+        receive_lease::take().give_back();
+    }}.join();
+    CHECK(lent);
+}
+
 TEST_CASE("an emptied send queue is kept warm for the next sender") {
     auto& here = duplex::detail::thread_buffers::here();
     auto queue = here.take_queue();

@@ -200,6 +200,63 @@ TEST_CASE("reading ends with errc::closed after the peer's Close") {
     CHECK_FALSE(one.it->stream().is_open());
 }
 
+TEST_CASE("a run that begins behind the peer's Close sees the connection to its end") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(one.frame(opcode::text, "last") + one.frame(opcode::close, close_payload(1000)));
+    read_ending last;
+    one.it->async_read(last.handler());
+    one.run();
+    CHECK(last.text() == "last");
+    CHECK_FALSE(one.it->try_read());
+    ending<> run;
+    one.it->async_run([](const message&) {}, run.handler());
+    one.run();
+    CHECK(run.calls == 0);
+    CHECK(one.said() == said_frames{{8, close_payload(1000)}});
+    one.peer.shutdown_send();
+    one.run();
+    CHECK(run.well());
+    CHECK_FALSE(one.it->try_read());
+}
+
+TEST_CASE("only a run that takes fragments reads where they are delivered") {
+    connection_options options;
+    options.deliver_fragments = true;
+    scripted one{any_role(), options};
+    one.open();
+    ending<message> read;
+    ending<> run;
+    one.it->async_read(read.handler());
+    one.it->async_run([](const message&) {}, run.handler());
+    one.run();
+    CHECK(read.failed_with(errc::fragments_not_taken));
+    CHECK(run.failed_with(errc::fragments_not_taken));
+    CHECK(one.it->is_open());
+}
+
+TEST_CASE("what comes of a large message after its connection has failed is dropped") {
+    scripted one{any_role()};
+    one.open();
+    ending<message> read;
+    one.it->async_read(read.handler());
+    const auto bytes = one.frame(opcode::binary, std::string(300'000, 'x'));
+    one.peer.send(bytes.substr(0, 100'000));
+    one.run();
+    for (int i = 0; i < 55; ++i)
+        one.pass(1000ms);
+    CHECK(read.failed_with(errc::pong_timeout));
+    CHECK(one.said() == said_frames{{9, ""}, {8, close_payload(1011)}});
+    one.peer.send(bytes.substr(100'000));
+    one.run();
+    CHECK_FALSE(one.it->try_read());
+    one.peer.shutdown_send();
+    one.run();
+    REQUIRE(one.it->result());
+    CHECK(one.it->result()->error == errc::pong_timeout);
+    CHECK_FALSE(one.it->stream().is_open());
+}
+
 TEST_CASE("reading ends with the rule that the peer broke, and nothing more is delivered") {
     scripted one{any_role()};
     one.open();

@@ -216,6 +216,8 @@ TEST_CASE("a run that is cancelled loses nothing of what came") {
             seen.emplace_back(m.text());
             if (from_inside && m.text() == "b") {
                 signal.emit(asio::cancellation_type::terminal);
+                // Once is enough: the second one finds nothing to stop.
+                signal.emit(asio::cancellation_type::terminal);
                 CHECK(run.calls == 0);
                 // The view is still good.
                 CHECK(m.text() == "b");
@@ -294,6 +296,27 @@ TEST_CASE("a callback that throws takes its connection with it and nothing else"
     one.run();
     CHECK(run.failed_with(errc::callback_threw));
     CHECK(calls == 1);
+}
+
+TEST_CASE("what is asked for between an exception and the end it brings is told of it") {
+    scripted one{any_role()};
+    one.open();
+    asio::cancellation_signal signal;
+    ending<> run;
+    one.it->async_run(
+        [&](const message&) {
+            signal.emit(asio::cancellation_type::terminal);
+            throw std::runtime_error{"callback"};
+        },
+        asio::bind_cancellation_slot(signal.slot(), run.handler()));
+    one.peer.send(one.frame(opcode::text, "a"));
+    CHECK_THROWS_AS(one.run(), std::runtime_error);
+    ending<message> read;
+    one.it->async_read(read.handler());
+    one.run();
+    CHECK(run.failed_with(asio::error::operation_aborted));
+    CHECK(read.failed_with(errc::callback_threw));
+    CHECK(one.said() == said_frames{{8, close_payload(1011)}});
 }
 
 TEST_CASE("a callback may destroy its connection") {

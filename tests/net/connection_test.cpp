@@ -50,6 +50,7 @@ TEST_CASE("a new connection is not open and says so to every use") {
     const bool from_inside = GENERATE(values({0, 1})) == 1;
     send_status sent{};
     send_status pinged{};
+    std::error_code closing;
     ending<message> read;
     ending<> run;
     ending<> drained;
@@ -59,6 +60,7 @@ TEST_CASE("a new connection is not open and says so to every use") {
     const auto use = [&] {
         sent = both.client.send("too early");
         pinged = both.client.ping();
+        closing = both.client.close();
         both.client.async_read(read.handler());
         both.client.async_run([](const message&) {}, run.handler());
         both.client.async_drain(drained.handler());
@@ -73,6 +75,8 @@ TEST_CASE("a new connection is not open and says so to every use") {
     both.run();
     CHECK(sent == send_status::not_open);
     CHECK(pinged == send_status::not_open);
+    // From outside it can't be told from one that has ended.
+    CHECK(closing == (from_inside ? make_error_code(errc::not_open) : std::error_code{}));
     CHECK(read.failed_with(errc::not_open));
     CHECK(run.failed_with(errc::not_open));
     CHECK(drained.failed_with(errc::not_open));
@@ -96,6 +100,12 @@ TEST_CASE("a connection is moved while it is read and goes on") {
     REQUIRE(read.well());
     CHECK(read.text() == "still there?");
 
+    SECTION("assigning it to itself changes nothing") {
+        auto& same = moved;
+        moved = std::move(same);
+        REQUIRE(moved);
+        CHECK(moved.is_open());
+    }
     SECTION("assigning another one over it ends it") {
         ending<message> cut;
         moved.async_read(cut.handler());
@@ -157,6 +167,7 @@ TEST_CASE("an empty handle refuses everything") {
     CHECK(nobody.send("nobody") == send_status::not_open);
     CHECK(nobody.send(view("nobody")) == send_status::not_open);
     CHECK(nobody.send(opcode::text, byte_buffer{}) == send_status::not_open);
+    CHECK(nobody.send(message{}) == send_status::not_open);
     CHECK(nobody.send(prepared_message::text("nobody")) == send_status::not_open);
     CHECK(nobody.ping() == send_status::not_open);
     CHECK(nobody.close() == errc::not_open);

@@ -3,6 +3,8 @@
 #include "support/connected.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <iterator>
 #include <optional>
 #include <ranges>
@@ -172,6 +174,75 @@ TEST_CASE("a batch that ends with a broken rule gives the messages before it") {
     CHECK(one.said() == said_frames{{8, close_payload(1007)}});
 }
 
+TEST_CASE("a batch waits for a message: what else comes is dealt with meanwhile") {
+    scripted one{any_role()};
+    one.open();
+    const bool fails = GENERATE(values({0, 1})) == 1;
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.comes(opcode::ping, "p");
+    CHECK(one.said() == said_frames{{10, "p"}});
+    CHECK(read.calls == 0);
+    one.comes(opcode::text, fails ? "\xff" : "a");
+    CHECK(read.calls == 1);
+    CHECK(read.error == (fails ? make_error_code(errc::invalid_utf8) : std::error_code{}));
+    CHECK(texts(read.take()) == (fails ? strings{} : strings{"a"}));
+}
+
+TEST_CASE("closing while a batch lives ends it") {
+    scripted one{any_role()};
+    one.open();
+    one.peer.send(frames(one, {"a", "b"}));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    auto taken = read.take();
+    CHECK(taken.begin()->text() == "a");
+    ending<> closed;
+    SECTION("with async_close, which drops the rest") {
+        one.it->async_close(closed.handler());
+        CHECK(texts(std::move(taken)).empty());
+        one.run();
+        CHECK(one.said() == said_frames{{8, close_payload(1000)}});
+        one.comes(opcode::close, close_payload(1000));
+        one.peer.shutdown_send();
+        one.run();
+        CHECK(closed.well());
+    }
+    SECTION("with a close, and then the connection") {
+        CHECK_FALSE(one.it->close());
+        one.run();
+        one.it.reset();
+        CHECK(texts(std::move(taken)) == strings{"a"});
+        static_cast<void>(one.peer.take_pending());
+        std::array<char, 1> byte{};
+        ending<std::size_t> at_end;
+        one.peer.async_read_some(asio::buffer(byte), at_end.handler());
+        one.run();
+        CHECK(at_end.failed_with(asio::error::eof));
+    }
+}
+
+TEST_CASE("a transport that breaks while a batch lives takes nothing of it") {
+    scripted one{any_role()};
+    one.open();
+    one.it->stream().capacity(1);
+    one.it->send("never taken");
+    one.peer.send(frames(one, {"a", "b"}));
+    batch_ending read;
+    one.it->async_read_batch(read.handler());
+    one.run();
+    auto taken = read.take();
+    CHECK(taken.begin()->text() == "a");
+    one.peer.close();
+    one.run();
+    CHECK_FALSE(one.it->stream().is_open());
+    CHECK(taken.begin()->text() == "a");
+    CHECK(texts(std::move(taken)) == strings{"a"});
+    REQUIRE(one.it->result());
+    CHECK(one.it->result()->error == asio::error::broken_pipe);
+}
+
 TEST_CASE("a batch outlives its connection and is then over") {
     scripted one{any_role()};
     one.open();
@@ -197,6 +268,9 @@ TEST_CASE("a batch whose owner is slow does not stop the deadlines") {
     one.run();
     auto taken = read.take();
     CHECK(taken.begin()->text() == "a");
+    // Also with a write under way.
+    if (GENERATE(values({0, 1})) == 1) one.it->stream().capacity(1);
+    one.it->send("never read");
     CHECK_FALSE(one.it->close());
     one.run();
     using namespace std::chrono_literals;
