@@ -321,6 +321,38 @@ TEST_CASE("is cancelled at any stage") {
     CHECK(it.calls == 1);
 }
 
+TEST_CASE("a deadline that comes behind the end of its wait changes nothing") {
+    asio::io_context io;
+    test::manual_time time{io};
+    tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+    asio::cancellation_signal signal;
+    connected it;
+    connect_options options;
+    options.connection.timeouts.connect = 2s;
+    async_connect(io, "ws://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()), options,
+                  asio::bind_cancellation_slot(signal.slot(), it.handler()));
+    SECTION("by cancellation") {
+        time.advance(3s);
+        signal.emit(asio::cancellation_type::terminal);
+        run_out(io);
+        CHECK(it.calls == 1);
+        CHECK(it.error == asio::error::operation_aborted);
+    }
+    SECTION("by the connection") {
+        REQUIRE(io.run_one() == 1); // resolved
+        acceptor.wait(tcp::acceptor::wait_read);
+        // The context hears of the connection before it runs this.
+        asio::post(io, [&] { time.advance(3s); });
+        raw_peer peer{acceptor.accept()};
+        run_until(io, [&] { return peer.received().ends_with("\r\n\r\n") || it.calls == 1; });
+        REQUIRE(it.calls == 0);
+        peer.send(acceptance_of(peer.take()));
+        run_until(io, [&] { return it.calls == 1; });
+        CHECK_FALSE(it.error);
+        CHECK(it.connection.is_open());
+    }
+}
+
 TEST_CASE("a connect operation goes with its context") {
     auto io = std::make_unique<asio::io_context>();
     auto server = std::make_unique<raw_server>(*io);

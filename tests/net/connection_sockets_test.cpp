@@ -1,17 +1,13 @@
 #include <duplex/net/connection.hpp>
 
-#include "support/connected.hpp"
+#include "support/sockets.hpp"
 
 #include <asio/ip/tcp.hpp>
-#include <asio/local/connect_pair.hpp>
-#include <asio/local/stream_protocol.hpp>
-#include <asio/read.hpp>
 #include <asio/write.hpp>
 
 #include <array>
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,70 +16,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-using executor = asio::io_context::executor_type;
-using asio_socket = asio::basic_stream_socket<asio::ip::tcp, executor>;
-using local_socket = asio::basic_stream_socket<asio::local::stream_protocol, executor>;
-
-/// Two connected sockets of a kind.
-template <class Socket>
-std::pair<Socket, Socket> socket_pair(asio::io_context& io) {
-    Socket first{io};
-    Socket second{io};
-    if constexpr (std::is_same_v<typename Socket::protocol_type, asio::ip::tcp>) {
-        asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
-        second.connect(acceptor.local_endpoint());
-        acceptor.accept(first);
-    } else {
-        asio::local::connect_pair(first, second);
-    }
-    return {std::move(first), std::move(second)};
-}
-
-/// Runs the context until `done` says so. A test that hangs is ended by its runner.
-template <class Done>
-void run_until(asio::io_context& io, Done done) {
-    io.restart();
-    while (!done())
-        REQUIRE(io.run_one() == 1);
-}
-
-/// The socket of Asio's that a stream is made from.
-template <class Stream>
-using plain_socket = std::conditional_t<std::is_same_v<Stream, tcp_socket>, asio_socket, Stream>;
-
-template <class Stream>
-struct socket_fixture {
-    explicit socket_fixture(const connection_options& options = {}, int buffers = 0) {
-        if (buffers != 0) {
-            ends.first.set_option(asio::socket_base::send_buffer_size{buffers});
-            ends.second.set_option(asio::socket_base::receive_buffer_size{buffers});
-        }
-        it.emplace(Stream{std::move(ends.first)}, options);
-    }
-
-    void open() {
-        ending<> opened;
-        asio::write(peer, asio::buffer(plain_request));
-        it->async_accept(opened.handler());
-        run_until(io, [&] { return opened.calls != 0; });
-        REQUIRE(opened.well());
-        std::string head;
-        while (!head.ends_with("\r\n\r\n"))
-            head += receive(1);
-    }
-    void send(std::string_view bytes) { asio::write(peer, asio::buffer(bytes)); }
-    octets receive(std::size_t count) {
-        octets bytes(count, '\0');
-        asio::read(peer, asio::buffer(bytes));
-        return bytes;
-    }
-
-    asio::io_context io;
-    std::pair<plain_socket<Stream>, plain_socket<Stream>> ends = socket_pair<plain_socket<Stream>>(io);
-    std::optional<connection<Stream>> it;
-    plain_socket<Stream>& peer = ends.second;
-};
 
 template <class Stream>
 void echo_over_sockets() {
@@ -299,6 +231,19 @@ TEST_CASE("opens, echoes and closes over the sockets of any executor") {
 TEST_CASE("an echo to a peer that is slow to read arrives unharmed") {
     SECTION("Asio's socket") { slow_peer<local_socket>(); }
     SECTION("a socket in the poll set") { slow_peer<tcp_socket>(); }
+}
+
+TEST_CASE("a connection whose socket is cancelled beneath it is lost") {
+    socket_fixture<asio_socket> one;
+    one.open();
+    ending<> run;
+    one.it->async_run([](const message&) {}, run.handler());
+    one.io.restart();
+    one.io.poll();
+    one.it->stream().cancel();
+    run_until(one.io, [&] { return run.calls != 0; });
+    CHECK(run.failed_with(errc::connection_lost));
+    CHECK_FALSE(one.it->stream().is_open());
 }
 
 TEST_CASE("a reset of the transport ends everything with an error") {

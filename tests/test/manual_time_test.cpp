@@ -52,6 +52,23 @@ TEST_CASE("each context has a time of its own") {
     CHECK(there.now() == before);
 }
 
+TEST_CASE("without it, the clock ticks for the context's connections alone, also for later ones") {
+    asio::io_context io;
+    for (int life = 0; life < 2; ++life) {
+        auto ends = test::make_stream_pair(io);
+        memory_connection it{std::move(ends.first)};
+        ending<> accepted;
+        it.async_accept(accepted.handler());
+        run_ready(io);
+        CHECK(accepted.calls == 0);
+        ends.second.close();
+        // Nothing keeps it running when the connection has ended.
+        io.restart();
+        io.run();
+        CHECK(accepted.failed_with(errc::connection_lost));
+    }
+}
+
 TEST_CASE("without it, time is the clock's, however long nothing ticked") {
     asio::io_context io;
     auto& service = asio::use_service<duplex::detail::context_service>(io);

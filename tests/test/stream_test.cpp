@@ -396,6 +396,8 @@ TEST_CASE("moves with its operations pending") {
     reading aborted;
     aborted.start(other.first);
     other.first = std::move(moved);
+    auto& same = other.first;
+    other.first = std::move(same);
     run_ready(f.context);
     CHECK(aborted.error == asio::error::operation_aborted);
     reading eof;
