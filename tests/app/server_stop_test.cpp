@@ -275,6 +275,30 @@ TEST_CASE("a server may be destroyed in each of its callbacks") {
     }
 }
 
+TEST_CASE("may be destroyed between any two steps of an opening") {
+    int asked = 0;
+    for (int steps = 0; asked == 0; ++steps) {
+        CAPTURE(steps);
+        crowd all;
+        all.it->on_request = [&](const server_handshake&) -> std::optional<rejection> {
+            ++asked;
+            return std::nullopt;
+        };
+        auto& client = all.connect();
+        client.send(request_for(all.it->port()));
+        for (int i = 0; i < steps && asked == 0; ++i)
+            REQUIRE(all.io.run_one() == 1);
+        const int before = asked;
+        all.it.reset();
+        run_until(all.io, [&] { return client.ended(); });
+        client.drop();
+        run_out(all.io);
+        CHECK(asked == before);
+        CHECK(all.opened == 0);
+        CHECK(all.errors.empty());
+    }
+}
+
 TEST_CASE("may be destroyed with peers in every state") {
     crowd all;
     all.gather();

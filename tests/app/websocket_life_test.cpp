@@ -114,6 +114,51 @@ TEST_CASE("may be destroyed at any moment from outside") {
     CHECK(client.seen == before);
 }
 
+TEST_CASE("may be closed or destroyed between any two steps of its opening") {
+    const bool destroyed = GENERATE(false, true);
+    bool opened = false;
+    for (int steps = 0; !opened; ++steps) {
+        CAPTURE(destroyed, steps);
+        asio::io_context io;
+        raw_server server{io};
+        watched client{io, server.url()};
+        server.open(io);
+        for (int i = 0; i < steps && !opened; ++i) {
+            REQUIRE(io.run_one() == 1);
+            opened = client.saw("open");
+        }
+        if (destroyed)
+            client.socket.reset();
+        else
+            CHECK_FALSE(client.socket->close(1000));
+        run_until(io, [&] { return server.peer().ended() || !server.peer().received().empty(); });
+        server.peer().drop();
+        run_out(io);
+        history expected = opened ? history{"open"} : history{};
+        if (!destroyed) expected.insert(expected.end(), {"error", "close 1006"});
+        CHECK(client.seen == expected);
+        if (!destroyed && !opened) CHECK(client.error == errc::aborted);
+    }
+}
+
+TEST_CASE("delivers nothing once it is destroyed, what came before included") {
+    asio::io_context io;
+    raw_server server{io};
+    watched client{io, server.url()};
+    server.open(io);
+    run_until(io, [&] { return client.saw("open"); });
+    const bool closing = GENERATE(false, true);
+    server.peer().send(frame_bytes(role::server, opcode::text, "come already"));
+    asio::post(io, [&] {
+        if (closing) CHECK_FALSE(client.socket->close(1000));
+        client.socket.reset();
+    });
+    run_until(io, [&] { return server.peer().ended(); });
+    server.peer().drop();
+    run_out(io);
+    CHECK(client.seen == history{"open"});
+}
+
 TEST_CASE("goes with a context that never ran, or stopped in the middle") {
     // What callbacks hold is freed with them: the leak checker watches.
     auto io = std::make_unique<asio::io_context>();

@@ -304,6 +304,36 @@ TEST_CASE("takes no options that would lose its messages") {
     }
 }
 
+TEST_CASE("a websocket needs no callback") {
+    asio::io_context io;
+    raw_server server{io};
+    websocket socket{io, server.url()};
+    const bool clean = GENERATE(false, true);
+    server.open(io);
+    server.peer().send(frame_bytes(role::server, opcode::text, "into the void"));
+    run_until(io, [&] { return socket.ready_state() == ready_state::open; });
+    if (clean) server.peer().send(frame_bytes(role::server, opcode::close, close_payload(1000)));
+    server.peer().shutdown_send();
+    run_out(io);
+    CHECK(socket.ready_state() == ready_state::closed);
+    CHECK(server.peer().ended());
+}
+
+TEST_CASE("an error is explained with the answer only where there is one to speak of") {
+    error_event event;
+    event.error = errc::upgrade_refused;
+    const auto plain = event.error.message();
+    CHECK(event.what() == plain);
+    handshake_outcome outcome;
+    event.response = &outcome;
+    CHECK(event.what() == plain);
+    outcome.status = 101;
+    CHECK(event.what() == plain);
+    outcome.status = 404;
+    outcome.reason = "Not Found";
+    CHECK(event.what() == plain + ": server answered 404 Not Found");
+}
+
 TEST_CASE("tells that nobody listens") {
     asio::io_context io;
     std::uint16_t port = 0;
