@@ -354,6 +354,19 @@ TEST_CASE("what was clean stays clean when the transport is cut, and what was no
     CHECK(closed.error == one.it->result()->error);
 }
 
+TEST_CASE("a deadline that comes with the end changes nothing") {
+    scripted one{any_role()};
+    one.open();
+    ending<> run;
+    one.it->async_run([](const message&) {}, run.handler());
+    one.run();
+    one.time.advance(31s);
+    one.it->abort();
+    one.run();
+    CHECK(run.failed_with(errc::aborted));
+    CHECK(one.said().empty());
+}
+
 TEST_CASE("a connection whose stream is cancelled beneath it is lost") {
     scripted one{any_role()};
     one.open();

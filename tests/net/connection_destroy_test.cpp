@@ -246,6 +246,29 @@ TEST_CASE("a context that is destroyed in any state destroys the handlers and ca
     CHECK(held.use_count() == 1);
 }
 
+TEST_CASE("what is begun while the context goes away goes with it") {
+    const auto held = std::make_shared<int>();
+    std::optional<asio::io_context> io{std::in_place};
+    auto first = test::make_stream_pair(*io);
+    auto second = test::make_stream_pair(*io);
+    // Connections are told in turn, and the last one's handler starts something on the other.
+    memory_connection other{std::move(first.first)};
+    memory_connection last{std::move(second.first)};
+    endings ends;
+    int begun = 0;
+    const auto begin = [&](void*) {
+        ++begun;
+        other.async_accept(keeping(held, ends.run.handler()));
+    };
+    last.async_accept(keeping(std::shared_ptr<void>{&ends, begin}, ends.opening.handler()));
+    run_ready(*io);
+    CHECK(begun == 0);
+    io.reset();
+    CHECK(begun == 1);
+    CHECK(ends.completed() == 0);
+    CHECK(held.use_count() == 1);
+}
+
 TEST_CASE("a connection is destroyed by the handler of any operation") {
     const auto self = GENERATE(values({role::server, role::client}));
     const auto which = GENERATE(range(0, 8));
