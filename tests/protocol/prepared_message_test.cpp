@@ -71,6 +71,7 @@ TEST_CASE("a message for which there is no memory is not prepared, and says so")
         CHECK(static_cast<bool>(made) == !ran_out);
         CHECK(made.error() == (ran_out ? make_error_code(errc::out_of_memory) : std::error_code{}));
         CHECK(made.frame().empty() == ran_out);
+        CHECK(made.payload().empty() == ran_out);
         CHECK((made.owner() == nullptr) == ran_out);
         if (!ran_out) CHECK((to_octets(made.payload()) == payload));
     }

@@ -23,7 +23,7 @@ public:
     message_batch(detail::intrusive_ptr<state_type> state, const event& first) noexcept
         : state_{std::move(state)}
         , serial_{state_->batch_}
-        , current_{message::received(first.op, std::span<const std::byte>{first.payload})} {}
+        , current_{message::received(first.op, first.payload)} {}
     message_batch(message_batch&& other) noexcept
         : state_{std::move(other.state_)}
         , serial_{other.serial_}
@@ -67,7 +67,7 @@ private:
         if (done()) return;
         while (const event next = state_->session_.next()) {
             if (next.what == event::kind::message) {
-                current_ = message::received(next.op, std::span<const std::byte>{next.payload});
+                current_ = message::received(next.op, next.payload);
                 return;
             }
             state_->on_event(next);

@@ -66,8 +66,10 @@ private:
             made.error_ = errc::out_of_memory;
             return made;
         }
-        made.header_size_ = frame.size() - payload.size();
-        if (!detail::nothrow([&] { made.frame_ = std::make_shared<byte_buffer>(std::move(frame)); }))
+        const std::size_t header_size = frame.size() - payload.size();
+        if (detail::nothrow([&] { made.frame_ = std::make_shared<byte_buffer>(std::move(frame)); }))
+            made.header_size_ = header_size;
+        else
             made.error_ = errc::out_of_memory;
         return made;
     }

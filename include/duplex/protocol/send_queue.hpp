@@ -158,10 +158,16 @@ public:
         return encoded;
     }
 
+    /// Takes the memory of the control lane, all at once: what lies in it must not move. False when there is
+    /// none.
+    [[nodiscard]] bool open_control() noexcept {
+        constexpr std::size_t largest = max_frame_header_size + max_control_payload;
+        return control_.reserve(control_capacity + largest);
+    }
+
     /// Queues a control frame ahead of the data; false when the lane is full or memory ran out.
     [[nodiscard]] bool push_control(const frame_header& header, std::span<const std::byte> payload) noexcept {
-        constexpr std::size_t largest = max_frame_header_size + max_control_payload;
-        if (!control_.reserve(control_capacity + largest)) return false;
+        if (!open_control()) return false;
         if (control_.size() + max_frame_header_size + payload.size() > control_capacity) return false;
         const std::size_t before = control_.size();
         if (!encode_frame(control_, header, payload)) return false;
@@ -403,7 +409,7 @@ private:
     }
 
     void admit_late_pong() noexcept {
-        if (!late_pong_.empty() && control_.append(late_pong_.bytes())) late_pong_.clear();
+        if (!late_pong_.empty() && open_control() && control_.append(late_pong_.bytes())) late_pong_.clear();
     }
 
     std::vector<piece> pieces_; ///< in front of the tail: large payloads, and blocks that may not grow

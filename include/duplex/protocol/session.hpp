@@ -331,7 +331,11 @@ private:
     template <class Push>
     send_status send_frame(opcode op, bool fin, std::span<const std::byte> payload, Push push) noexcept;
     send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
-    [[nodiscard]] bool push_close(close_code code, std::string_view reason) noexcept;
+    [[nodiscard]] send_status begin_control(opcode op, std::size_t length, frame_header& out) noexcept;
+    [[nodiscard]] send_status push_close(close_code code, std::string_view reason) noexcept;
+    [[nodiscard]] event fail_now(send_status unsent) noexcept {
+        return fail_now(errc_of(to_error_code(unsent), errc::out_of_memory));
+    }
     [[nodiscard]] bool make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status admit(std::size_t size) noexcept;
     [[nodiscard]] send_status admitted() const noexcept;

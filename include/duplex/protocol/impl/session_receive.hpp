@@ -141,9 +141,9 @@ inline event session::on_control(opcode op, std::span<std::byte> payload) noexce
     // RFC 6455 5.5.2: a Ping is answered with its own payload.
     if (may_answer_ping()) {
         frame_header header;
-        if (!open_queue() || !make_header(opcode::pong, true, payload.size(), header) ||
-            !queue_->push_pong(header, payload))
-            return fail_now(errc::out_of_memory);
+        const auto begun = begin_control(opcode::pong, payload.size(), header);
+        if (begun != send_status::ok) return fail_now(begun);
+        if (!queue_->push_pong(header, payload)) return fail_now(errc::out_of_memory);
     }
     return {.what = event::kind::ping, .payload = payload};
 }
@@ -156,7 +156,7 @@ inline event session::on_close(std::span<std::byte> payload) noexcept {
     keepalive_.close_started(now_);
     // RFC 6455 5.5.1: answered with the same code, unless a Close was sent before.
     if (closing_.close_received()) {
-        if (!push_close(body.code, {})) return fail_now(errc::out_of_memory);
+        if (const auto pushed = push_close(body.code, {}); pushed != send_status::ok) return fail_now(pushed);
         closing_.close_sent();
     }
     return {.what = event::kind::closed,

@@ -95,9 +95,10 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
 inline send_status session::send_control(opcode op, std::span<const std::byte> payload) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     if (payload.size() > max_control_payload) return send_status::control_payload_too_long;
-    if (!open_queue()) return send_status::out_of_memory;
     frame_header header;
-    if (!make_header(op, true, payload.size(), header)) return send_status::no_random;
+    const auto begun = begin_control(op, payload.size(), header);
+    if (begun != send_status::ok) return begun;
+    if (!queue_->open_control()) return send_status::out_of_memory;
     return queue_->push_control(header, payload) ? send_status::ok : send_status::queue_full;
 }
 
@@ -107,20 +108,27 @@ inline std::error_code session::close(close_code code, std::string_view reason) 
         // RFC 6455 5.5.1: one Close is enough.
         return closing_.now() == closing::state::failed ? make_error_code(errc::not_open) : std::error_code{};
     }
-    if (!push_close(code, reason)) return errc::out_of_memory;
+    if (const auto pushed = push_close(code, reason); pushed != send_status::ok) return to_error_code(pushed);
     closing_.close_sent();
     keepalive_.close_started(now_);
     return {};
 }
 
 /// The Close stands behind the data queued so far: what was sent before it arrives (RFC 6455 7.1.2).
-inline bool session::push_close(close_code code, std::string_view reason) noexcept {
+inline send_status session::push_close(close_code code, std::string_view reason) noexcept {
     const encoded_close_body body{code, reason};
     frame_header header;
-    if (!open_queue() || !make_header(opcode::close, true, body.bytes().size(), header)) return false;
+    const auto begun = begin_control(opcode::close, body.bytes().size(), header);
+    if (begun != send_status::ok) return begun;
     close_begin_ = data_pushed();
     close_pushed_ = queue_->push_copy(header, body.bytes());
-    return close_pushed_;
+    return close_pushed_ ? send_status::ok : send_status::out_of_memory;
+}
+
+/// A queue, and the header of a control frame for it.
+inline send_status session::begin_control(opcode op, std::size_t length, frame_header& out) noexcept {
+    if (!open_queue()) return send_status::out_of_memory;
+    return make_header(op, true, length, out) ? send_status::ok : send_status::no_random;
 }
 
 /// False: the system gave no bytes for a masking key.
