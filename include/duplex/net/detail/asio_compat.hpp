@@ -22,6 +22,7 @@
 
 #include <system_error>
 #include <type_traits>
+#include <typeinfo>
 
 #if ASIO_VERSION < 102201
 #error "duplex needs Asio 1.22.1 or newer"
@@ -43,6 +44,15 @@ concept tells_its_thread = requires(const Executor& executor) {
     { executor.running_in_this_thread() } -> std::convertible_to<bool>;
 };
 
+/// What a type-erased executor holds, where that is a `Target`. Asio 1.22 would call anything one.
+template <class Target>
+[[nodiscard]] const Target* target_of(const asio::any_io_executor& executor) noexcept {
+#if !defined(ASIO_NO_TYPEID)
+    if (executor.target_type() == typeid(Target)) return executor.target<Target>();
+#endif
+    return nullptr;
+}
+
 /// True when the calling thread is inside `executor`, so that what the executor guards may be touched. False
 /// where that can't be known: then work is posted, which is always right.
 template <class Executor>
@@ -50,11 +60,11 @@ template <class Executor>
     if constexpr (tells_its_thread<Executor>) {
         return executor.running_in_this_thread();
     } else if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
-        if (const auto* plain = executor.template target<asio::io_context::executor_type>())
+        if (const auto* plain = target_of<asio::io_context::executor_type>(executor))
             return plain->running_in_this_thread();
-        if (const auto* strand = executor.template target<asio::strand<asio::io_context::executor_type>>())
+        if (const auto* strand = target_of<asio::strand<asio::io_context::executor_type>>(executor))
             return strand->running_in_this_thread();
-        if (const auto* any = executor.template target<asio::strand<asio::any_io_executor>>())
+        if (const auto* any = target_of<asio::strand<asio::any_io_executor>>(executor))
             return any->running_in_this_thread();
         return false;
     } else {
