@@ -1,7 +1,7 @@
 #pragma once
 
 #include <duplex/net/detail/asio_compat.hpp>
-#include <duplex/net/detail/intrusive_ptr.hpp>
+#include <duplex/net/detail/context_member.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
 #include <duplex/net/timer_wheel.hpp>
 
@@ -14,36 +14,6 @@
 #include <thread>
 
 namespace duplex::detail {
-
-/// What a context's service knows of a connection.
-class context_member : public timer_wheel::entry {
-public:
-    /// The deadline has come. Called on any of the context's threads, under the service's lock: only posts.
-    virtual void on_deadline() noexcept = 0;
-    /// The context is going away: drop every handler without calling it.
-    virtual void on_shutdown() noexcept = 0;
-    /// Becomes an owner, or tells that there is none any more; and no owner again.
-    [[nodiscard]] virtual bool keep() noexcept = 0;
-    virtual void let_it_go() noexcept = 0;
-
-protected:
-    ~context_member() = default;
-
-private:
-    friend class context_service;
-    context_member* next_member_ = nullptr;
-    context_member* previous_member_ = nullptr;
-};
-
-/// A member that is shared by `intrusive_ptr`.
-template <class Derived>
-class counted_member : public counted<Derived>, public context_member {
-    [[nodiscard]] bool keep() noexcept final { return this->add_owner_if_any(); }
-    void let_it_go() noexcept final { this->drop_owner(); }
-
-protected:
-    ~counted_member() = default;
-};
 
 /// One per execution context: the timer wheel that serves all its connections, and the list of them, so that
 /// handlers which are still waiting when the context goes away go with it. Thread-safe; the lock is taken

@@ -1,13 +1,14 @@
 #pragma once
 
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/context_member.hpp>
 
 #include <utility>
 
 namespace duplex::detail {
 
 /// What a connection has put off to the end of the loop's turn.
-class turn_member {
+class turn_member : public context_member {
 public:
     /// The end of the turn has come. On the loop's thread.
     virtual void on_turn() = 0;

@@ -23,7 +23,7 @@
 namespace duplex::detail {
 
 /// Who waits in a poll set.
-class poll_member {
+class poll_member : public turn_member {
 public:
     /// Something has changed. Each kind of readiness is told once, when it begins: the member reads or writes
     /// until the socket has had enough. `more`: a read may stop early, at urgent data or before the end, and

@@ -84,7 +84,7 @@ struct inbox_item {
 
 /// How a connection learns that its stream is ready: by an operation of Asio's.
 template <class Stream, bool Polled>
-class readiness {
+class readiness : public counted_member<connection_state<Stream>, turn_member> {
 protected:
     handler_storage<160> read_room_;
 };
@@ -92,7 +92,7 @@ protected:
 #if defined(__linux__)
 /// Or in the poll set of its context.
 template <class Stream>
-class readiness<Stream, true> : public poll_member {
+class readiness<Stream, true> : public counted_member<connection_state<Stream>, poll_member> {
     void on_ready(bool readable, bool writable, bool more) final {
         static_cast<connection_state<Stream>&>(*this).became_ready(readable, writable, more);
     }
@@ -109,9 +109,7 @@ protected:
 /// The shared part of a connection: the stream, the session, what is under way, and who waits. Everything but
 /// the functions named for any thread runs on the stream's executor.
 template <class Stream>
-class connection_state final : public counted_member<connection_state<Stream>>,
-                               private turn_member,
-                               private readiness<Stream, waits_in_set<Stream>> {
+class connection_state final : public readiness<Stream, waits_in_set<Stream>> {
 public:
     using executor_type = typename Stream::executor_type;
     using traits = stream_traits<Stream>;
