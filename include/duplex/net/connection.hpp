@@ -283,8 +283,8 @@ public:
         const bool copied = copy.append(payload);
         return asio::async_initiate<Token, void(std::error_code)>(
             [op, copied](auto handler, pointer state, byte_buffer bytes) {
-                auto* op_ =
-                    make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
+                auto* op_ = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
+                    std::move(handler), state);
                 if (!copied)
                     return op_->complete(detail::completion::post, make_error_code(errc::out_of_memory));
                 op_->connect_cancellation(*state,
@@ -299,10 +299,10 @@ public:
     auto async_drain(Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
             [](auto handler, pointer state) {
-                auto* op =
-                    make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
-                op->connect_cancellation(*state,
-                                         [](state_type& of, auto& which) { of.withdraw(of.drains_, which); });
+                auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
+                    std::move(handler), state);
+                op->connect_cancellation(
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waits().drains, which); });
                 state->drain(*op);
             },
             token, state_);
@@ -316,8 +316,8 @@ public:
             [](auto handler, pointer state) {
                 auto* op = make_waiter<detail::ping_waiter, std::error_code, std::chrono::nanoseconds>(
                     std::move(handler), state);
-                op->connect_cancellation(*state,
-                                         [](state_type& of, auto& which) { of.withdraw(of.pings_, which); });
+                op->connect_cancellation(
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waits().pings, which); });
                 state->ping_then(*op);
             },
             token, state_);
@@ -330,10 +330,10 @@ public:
     auto async_close(close_code code, std::string_view reason, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
             [](auto handler, pointer state, close_code with, std::string why) {
-                auto* op =
-                    make_waiter<detail::waiter<std::error_code>, std::error_code>(std::move(handler), state);
-                op->connect_cancellation(*state,
-                                         [](state_type& of, auto& which) { of.withdraw(of.closes_, which); });
+                auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
+                    std::move(handler), state);
+                op->connect_cancellation(
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waits().closes, which); });
                 state->close_then(with, why, *op);
             },
             token, state_, code, std::string{reason});
@@ -349,7 +349,7 @@ public:
     void abort() noexcept { state_->abort(); }
 
     /// How the connection ended; null while it hasn't.
-    [[nodiscard]] const close_result* result() const noexcept { return state_->result_.get(); }
+    [[nodiscard]] const close_result* result() const noexcept { return state_->result_if_any(); }
 
 private:
     template <class Base, class... Args, class Handler, class... More>

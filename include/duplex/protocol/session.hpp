@@ -283,7 +283,15 @@ public:
     /// True while messages may still come.
     [[nodiscard]] bool may_receive() const noexcept { return closing_.may_receive(); }
 
+    // Set when it is made: any thread may ask.
+
     [[nodiscard]] bool delivers_fragments() const noexcept { return deliver_fragments_; }
+    [[nodiscard]] bool checks_outgoing_text() const noexcept { return check_outgoing_text_; }
+    [[nodiscard]] std::size_t watermark() const noexcept { return queue_watermark_; }
+    /// Whether `size` bytes of payload may be queued behind `before` bytes (limits::queue_bytes).
+    [[nodiscard]] bool fits(std::size_t before, std::size_t size) const noexcept {
+        return before == 0 || (before < queue_bytes_ && size <= queue_bytes_ - before);
+    }
 
     /// Why the session ended or is ending; `errc::closed` for an orderly end.
     [[nodiscard]] errc error() const noexcept { return error_; }

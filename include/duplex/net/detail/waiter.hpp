@@ -59,33 +59,25 @@ private:
 /// where the connection is in order.
 enum class completion { post, dispatch };
 
-/// Where an operation hangs until what it waits for has happened.
-class waiter_links {
-public:
-    waiter_links* next = nullptr;
-    waiter_links* previous = nullptr;
-    std::uint64_t key = 0; ///< what is waited for, in the list's own terms
-};
-
 /// What a cancellation slot is given: one type, whatever waits.
 class cancel_call {
 public:
-    using function = void (*)(void* of, waiter_links& which);
+    using function = void (*)(void* of, void* which);
 
-    cancel_call(function call, void* of, waiter_links& which) noexcept
+    cancel_call(function call, void* of, void* which) noexcept
         : call_{call}
         , of_{of}
-        , which_{&which} {}
+        , which_{which} {}
 
     void operator()(asio::cancellation_type type) const {
         // All three kinds leave the connection as it was, so the strongest promise holds.
-        if (type != asio::cancellation_type::none) call_(of_, *which_);
+        if (type != asio::cancellation_type::none) call_(of_, which_);
     }
 
 private:
     function call_;
     void* of_;
-    waiter_links* which_;
+    void* which_;
 };
 
 template <class Slot>
@@ -100,7 +92,7 @@ void disconnect_slot(Slot slot) noexcept {
 
 /// An operation that waits, with its handler erased behind `Args`.
 template <class... Args>
-class waiter : public waiter_links {
+class waiter {
 public:
     /// Frees the waiter and calls its handler.
     virtual void complete(completion how, Args... args) = 0;
@@ -114,11 +106,23 @@ protected:
     ~waiter() = default;
 };
 
+/// One that stands in a list.
+template <class... Args>
+class listed_waiter : public waiter<Args...> {
+public:
+    listed_waiter* next = nullptr;
+    listed_waiter* previous = nullptr;
+    std::uint64_t key = 0; ///< what is waited for, in the list's own terms
+
+protected:
+    ~listed_waiter() = default;
+};
+
 /// A list of waiters, first in first out. A waiter can leave from anywhere.
 template <class... Args>
 class waiter_list {
 public:
-    using waiter_type = waiter<Args...>;
+    using waiter_type = listed_waiter<Args...>;
 
     waiter_list() noexcept = default;
     waiter_list(const waiter_list&) = delete;
@@ -126,7 +130,7 @@ public:
     ~waiter_list() { abandon_all(); }
 
     [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-    [[nodiscard]] waiter_type* front() const noexcept { return static_cast<waiter_type*>(first_); }
+    [[nodiscard]] waiter_type* front() const noexcept { return first_; }
 
     void push_back(waiter_type& added) noexcept {
         added.previous = last_;
@@ -149,7 +153,7 @@ public:
     template <class Visit>
     void for_each(Visit visit) {
         for (auto* each = first_; each; each = each->next)
-            visit(static_cast<waiter_type&>(*each));
+            visit(*each);
     }
 
     void complete_all(completion how, Args... args) {
@@ -163,15 +167,21 @@ public:
     }
 
 private:
-    waiter_links* first_ = nullptr;
-    waiter_links* last_ = nullptr;
+    waiter_type* first_ = nullptr;
+    waiter_type* last_ = nullptr;
 };
 
 /// The concrete waiter: keeps both executors busy, honours the handler's allocator, executor and cancellation
 /// slot. `Base` is a `waiter<Args...>` or derives from one.
 template <class Base, class Handler, class IoExecutor, class... Args>
 class waiter_op final : public Base {
+    struct no_work {};
+    /// Most handlers have no executor of their own: then the I/O executor's work is all there is.
+    static constexpr bool has_executor =
+        !std::is_same_v<asio::associated_executor_t<Handler, no_work>, no_work>;
     using handler_executor = asio::associated_executor_t<Handler, IoExecutor>;
+    using handler_guard =
+        std::conditional_t<has_executor, asio::executor_work_guard<handler_executor>, no_work>;
     using allocator = typename std::allocator_traits<
         asio::associated_allocator_t<Handler, default_allocator>>::template rebind_alloc<waiter_op>;
     using allocator_traits = std::allocator_traits<allocator>;
@@ -190,23 +200,26 @@ public:
     /// outlives the waiter.
     template <class Of, class OnCancel>
     void connect_cancellation(Of& of, OnCancel) {
-        const auto call = [](void* to, waiter_links& which) {
-            OnCancel{}(*static_cast<Of*>(to), static_cast<Base&>(which));
+        const auto call = [](void* to, void* which) {
+            OnCancel{}(*static_cast<Of*>(to), *static_cast<Base*>(which));
         };
-        connect_slot(asio::get_associated_cancellation_slot(handler_), cancel_call{call, &of, *this});
+        connect_slot(asio::get_associated_cancellation_slot(handler_),
+                     cancel_call{call, &of, static_cast<Base*>(this)});
     }
 
     void complete(completion how, Args... args) override {
         disconnect();
         allocator alloc{asio::get_associated_allocator(handler_, default_allocator{})};
-        handler_executor executor{asio::get_associated_executor(handler_, io_work_.get_executor())};
         auto io_work = std::move(io_work_);
+        const handler_executor executor{asio::get_associated_executor(handler_, io_work.get_executor())};
         auto handler_work = std::move(handler_work_);
         auto arguments = Base::arguments(std::move(args)...);
         bound_handler<Handler, decltype(arguments)> bound{std::move(handler_), std::move(arguments)};
         free(alloc);
         if (how == completion::dispatch)
             asio::dispatch(executor, std::move(bound));
+        else if constexpr (!has_executor)
+            asio::post(executor, std::move(bound));
         else
             asio::post(io_work.get_executor(), posted_handler{std::move(handler_work), std::move(bound)});
     }
@@ -224,8 +237,16 @@ private:
         : Base{std::forward<More>(more)...}
         , handler_{std::move(handler)}
         , io_work_{executor}
-        , handler_work_{asio::get_associated_executor(handler_, executor)} {}
+        , handler_work_{guard(handler_, executor)} {}
     ~waiter_op() = default;
+
+    [[nodiscard]] static handler_guard guard([[maybe_unused]] const Handler& handler,
+                                             [[maybe_unused]] const IoExecutor& executor) {
+        if constexpr (has_executor)
+            return handler_guard{asio::get_associated_executor(handler, executor)};
+        else
+            return {};
+    }
 
     void disconnect() noexcept { disconnect_slot(asio::get_associated_cancellation_slot(handler_)); }
 
@@ -236,7 +257,7 @@ private:
 
     Handler handler_;
     asio::executor_work_guard<IoExecutor> io_work_;
-    asio::executor_work_guard<handler_executor> handler_work_;
+    [[no_unique_address]] handler_guard handler_work_;
 };
 
 } // namespace duplex::detail

@@ -8,14 +8,12 @@ namespace duplex::detail {
 
 template <class Stream>
 void connection_state<Stream>::close_then(close_code code, std::string_view reason,
-                                          waiter<std::error_code>& done) {
+                                          listed_waiter<std::error_code>& done) {
     auto error = check_close(code, reason);
     if (!error) error = opening_ ? make_error_code(errc::not_open) : close(code, reason);
     if (error) return done.complete(completion::post, error);
-    if (ended_)
-        return done.complete(completion::post,
-                             result_ && result_->was_clean ? std::error_code{} : final_error());
-    closes_.push_back(done);
+    if (ended_) return done.complete(completion::post, ended_cleanly() ? std::error_code{} : final_error());
+    waits().closes.push_back(done);
     if (batch_out_) end_batch();
     schedule_flush();
     // Without a reader what still comes is dropped, up to the peer's Close.
@@ -25,8 +23,8 @@ void connection_state<Stream>::close_then(close_code code, std::string_view reas
 /// The stream ended or broke.
 template <class Stream>
 void connection_state<Stream>::on_transport_error(std::error_code error) {
-    if (error != asio::error::eof && error != asio::error::operation_aborted && !transport_error_)
-        transport_error_ = error;
+    if (error != asio::error::eof && error != asio::error::operation_aborted && !the_end().transport)
+        the_end().transport = error;
     session_.eof();
     serve();
     end();
@@ -67,7 +65,7 @@ void connection_state<Stream>::follow_session() {
 template <class Stream>
 bool connection_state<Stream>::wants_read() noexcept {
     if (batch_out_ || serving_soon_) return false;
-    if (!reader_) return !closes_.empty() || released_;
+    if (!reader_) return awaits_close() || released_;
     if (!reader_->whole_life) return true;
     // A run that answers what it reads must not read faster than the answers leave.
     if (paused_ ? !session_.below_low_watermark() : session_.above_watermark()) {
@@ -79,21 +77,27 @@ bool connection_state<Stream>::wants_read() noexcept {
 }
 
 template <class Stream>
+auto connection_state<Stream>::the_end() -> ending& {
+    if (!ending_) ending_ = std::make_unique<ending>();
+    return *ending_;
+}
+
+template <class Stream>
 close_result& connection_state<Stream>::result() {
-    if (!result_) result_ = std::make_unique<close_result>();
-    return *result_;
+    auto& found = the_end().result;
+    return found ? *found : found.emplace();
 }
 
 template <class Stream>
 std::error_code connection_state<Stream>::session_error() const noexcept {
-    if (session_.error() == errc::connection_lost && transport_error_) return transport_error_;
+    if (session_.error() == errc::connection_lost && ending_ && ending_->transport) return ending_->transport;
     return session_.error();
 }
 
 template <class Stream>
 std::error_code connection_state<Stream>::final_error() const noexcept {
     if (opening_) return outcome_ && outcome_->error ? outcome_->error : make_error_code(errc::aborted);
-    if (result_ && result_->error) return result_->error;
+    if (const auto* known = result_if_any(); known && known->error) return known->error;
     return session_error();
 }
 
@@ -107,17 +111,19 @@ void connection_state<Stream>::end() {
     traits::close(stream_);
     service_->cancel(*this);
     drain_inbox();
-    if (!result_ && !opening_)
+    if (!result_if_any() && !opening_)
         result().error = session_.error() == errc::closed ? make_error_code(errc::aborted) : session_error();
     const auto error = final_error();
     if (opening_ && opening_->waiting)
         std::exchange(opening_->waiting, nullptr)->complete(completion::post, make_error_code(errc::aborted));
-    const bool clean = result_ && result_->was_clean && !result_->error;
+    const bool clean = ended_cleanly() && !result().error;
     if (reader_) retire_reader(reader_->whole_life && clean ? std::error_code{} : error);
-    sent_.complete_all(completion::post, error);
-    drains_.complete_all(completion::post, error);
-    pings_.complete_all(completion::post, error, {});
-    closes_.complete_all(completion::post, clean ? std::error_code{} : error);
+    if (waiters_) {
+        waiters_->sent.complete_all(completion::post, error);
+        waiters_->drains.complete_all(completion::post, error);
+        waiters_->pings.complete_all(completion::post, error, {});
+        waiters_->closes.complete_all(completion::post, clean ? std::error_code{} : error);
+    }
     // An asynchronous write under way still holds the bytes.
     if (!writing_) session_.drop_output();
     buffered_.store(0, std::memory_order_relaxed);
@@ -128,7 +134,7 @@ void connection_state<Stream>::abort() noexcept {
     if (ended_) return;
     if (!opening_) {
         session_.fail(errc::aborted);
-        if (!result_ || !result_->was_clean) result().error = errc::aborted;
+        if (!ended_cleanly()) result().error = errc::aborted;
     }
     end();
 }
@@ -212,10 +218,8 @@ void connection_state<Stream>::on_shutdown() noexcept {
     open_.store(false, std::memory_order_release);
     if (opening_ && opening_->waiting) std::exchange(opening_->waiting, nullptr)->abandon();
     if (reader_) std::exchange(reader_, nullptr)->abandon();
-    sent_.abandon_all();
-    drains_.abandon_all();
-    pings_.abandon_all();
-    closes_.abandon_all();
+    // Those that wait are abandoned with their lists.
+    waiters_.reset();
     drop_inbox();
     unwatch();
     // Handles may outlive the context; what belongs to it goes with it.

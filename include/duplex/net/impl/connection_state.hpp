@@ -58,7 +58,7 @@ protected:
 };
 
 /// Who waits for a pong.
-class ping_waiter : public waiter<std::error_code, std::chrono::nanoseconds> {
+class ping_waiter : public listed_waiter<std::error_code, std::chrono::nanoseconds> {
 public:
     std::uint64_t written_mark = 0; ///< control bytes up to the end of the Ping
     time_point written = no_deadline;
@@ -78,8 +78,8 @@ struct inbox_item {
     close_code code = close_code::normal;
     byte_buffer payload;
     prepared_message prepared;
-    std::size_t size = 0;                    ///< of the payload, where it counts as queued
-    waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
+    std::size_t size = 0;                           ///< of the payload, where it counts as queued
+    listed_waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
 };
 
 /// How a connection learns that its stream is ready: by an operation of Asio's.
@@ -120,10 +120,7 @@ public:
         : stream_{std::move(stream)}
         , service_{&context_service::of(stream_.get_executor())}
         , session_{role::server, options.for_session(), service_->now()}
-        , opening_{std::make_unique<opening>(options)}
-        , queue_watermark_{options.limits.queue_watermark}
-        , queue_bytes_{options.limits.queue_bytes}
-        , check_text_{options.check_outgoing_text} {
+        , opening_{std::make_unique<opening>(options)} {
         service_->join(*this);
         traits::prepare(stream_);
         watch();
@@ -167,15 +164,15 @@ public:
     send_status ping(std::span<const std::byte> payload);
     std::error_code close(close_code code, std::string_view reason);
     template <class Payload>
-    void send_then(opcode op, Payload&& payload, waiter<std::error_code>& done);
-    void withdraw_send(waiter<std::error_code>& gone);
+    void send_then(opcode op, Payload&& payload, listed_waiter<std::error_code>& done);
+    void withdraw_send(listed_waiter<std::error_code>& gone);
 
-    void drain(waiter<std::error_code>& done);
+    void drain(listed_waiter<std::error_code>& done);
     void ping_then(ping_waiter& done);
 
     // --- the end (impl/close.hpp) ---
 
-    void close_then(close_code code, std::string_view reason, waiter<std::error_code>& done);
+    void close_then(close_code code, std::string_view reason, listed_waiter<std::error_code>& done);
     /// Ends everything now. Pending operations complete with `errc::aborted`.
     void abort() noexcept;
     /// The owner is gone.
@@ -183,6 +180,13 @@ public:
 
     /// What an operation is told that outlives the connection.
     [[nodiscard]] std::error_code final_error() const noexcept;
+    /// None while it hasn't ended.
+    [[nodiscard]] bool ended_cleanly() const noexcept {
+        return ending_ && ending_->result && ending_->result->was_clean;
+    }
+    [[nodiscard]] const close_result* result_if_any() const noexcept {
+        return ending_ && ending_->result ? &*ending_->result : nullptr;
+    }
 
     void on_deadline() noexcept override;
     void on_shutdown() noexcept override;
@@ -202,7 +206,7 @@ public:
 
     /// Lets an operation leave a list it waits in.
     template <class... Args>
-    void withdraw(waiter_list<Args...>& list, waiter<Args...>& which) {
+    void withdraw(waiter_list<Args...>& list, listed_waiter<Args...>& which) {
         list.remove(which);
         if constexpr (sizeof...(Args) == 1)
             which.complete(completion::post, asio::error::operation_aborted);
@@ -233,17 +237,33 @@ public:
     };
     std::unique_ptr<opening> opening_;
     std::unique_ptr<handshake_outcome> outcome_;
-    std::unique_ptr<close_result> result_;
 
-    // Who waits. The keys of `sent_` and `pings_` are positions in the stream of data and the number of the
-    // ping.
+    /// How it came to its end.
+    struct ending {
+        std::optional<close_result> result;
+        std::error_code transport; ///< what the stream said
+        std::error_code retired;   ///< what a reader that was retired while it consumed will be told
+    };
+    std::unique_ptr<ending> ending_;
+
+    /// Those that wait for something other than messages. Most connections never have any.
+    struct waiters {
+        waiter_list<std::error_code> sent; ///< keys: positions in the stream of data
+        waiter_list<std::error_code> drains;
+        waiter_list<std::error_code> closes;
+        waiter_list<std::error_code, std::chrono::nanoseconds> pings; ///< keys: numbers of Pings
+        std::uint64_t ping_count = 0;
+    };
+    std::unique_ptr<waiters> waiters_;
+    [[nodiscard]] bool awaits_close() const noexcept { return waiters_ && !waiters_->closes.empty(); }
+    [[nodiscard]] waiters& waits() {
+        if (!waiters_) waiters_ = std::make_unique<waiters>();
+        return *waiters_;
+    }
+
     reader<Stream>* reader_ = nullptr;
     reader<Stream>* consuming_ = nullptr; ///< its callbacks are running
-    waiter_list<std::error_code> sent_;
-    waiter_list<std::error_code> drains_;
-    waiter_list<std::error_code> closes_;
-    waiter_list<std::error_code, std::chrono::nanoseconds> pings_;
-    std::uint64_t batch_ = 0; ///< counts batches, so that a stale one knows
+    std::uint64_t batch_ = 0;             ///< counts batches, so that a stale one knows
 
 private:
     /// Asio passes at most 64 buffers to one write; an operation keeps its own copy of a sequence, so there
@@ -339,7 +359,7 @@ private:
         defer();
     }
     send_status queued(send_status status);
-    void await_sent(send_status status, waiter<std::error_code>& done);
+    void await_sent(send_status status, listed_waiter<std::error_code>& done);
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
     void push_inbox(std::unique_ptr<inbox_item> item);
     void drain_inbox();
@@ -362,6 +382,7 @@ private:
     void end();
     void update_deadline();
     void on_tick();
+    [[nodiscard]] ending& the_end();
     [[nodiscard]] close_result& result();
     [[nodiscard]] std::error_code session_error() const noexcept;
 
@@ -373,14 +394,6 @@ private:
     std::atomic<std::size_t> buffered_{0};
     std::atomic<bool> open_{false};
     time_point scheduled_ = no_deadline;
-    std::uint64_t ping_count_ = 0;
-    std::error_code transport_error_;
-    std::error_code retired_error_; ///< what a reader that was retired while it consumed will be told
-    // For senders on other threads, who must not touch the session.
-    std::size_t queue_watermark_;
-    std::size_t queue_bytes_;
-    bool check_text_;
-
     bool turn_posted_ = false;
     bool reading_ = false;
     bool reading_direct_ = false; ///< into the message instead of a window

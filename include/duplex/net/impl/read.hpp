@@ -35,7 +35,7 @@ template <class Stream>
 void connection_state<Stream>::retire_reader(std::error_code error) {
     auto* gone = std::exchange(reader_, nullptr);
     if (gone && gone == consuming_)
-        retired_error_ = error;
+        the_end().retired = error;
     else if (gone)
         gone->complete(completion::post, error);
 }
@@ -119,19 +119,19 @@ void connection_state<Stream>::serve() {
                 } else {
                     state.serve_soon();
                 }
-                if (state.reader_ != active) active->complete(completion::post, state.retired_error_);
+                if (state.reader_ != active) active->complete(completion::post, state.the_end().retired);
             }
         } exit{*this, active};
         consuming_ = active;
         done = active->consume(*this);
         exit.returned = true;
-    } else if (!session_.may_receive() || released_ || !closes_.empty()) {
+    } else if (!session_.may_receive() || released_ || awaits_close()) {
         // Nobody reads any more, but the end still has to be found.
         while (const event found = session_.next())
             if (found.what != event::kind::message) on_event(found);
     }
     if (active && reader_ != active) {
-        active->complete(completion::post, retired_error_);
+        active->complete(completion::post, the_end().retired);
         done = false;
     }
     auto* completed = done ? std::exchange(reader_, nullptr) : nullptr;
@@ -206,14 +206,15 @@ template <class Stream>
 void connection_state<Stream>::on_event(const event& found) {
     switch (found.what) {
     case event::kind::pong: {
-        if (pings_.empty() || found.payload.size() != sizeof(std::uint64_t)) return;
+        if (!waiters_ || found.payload.size() != sizeof(std::uint64_t)) return;
+        auto& pings = waiters_->pings;
         const auto number = load_big<std::uint64_t>(found.payload.data());
         // A Pong for another Ping of the application, or for none.
-        if (number > ping_count_) return;
+        if (number > waiters_->ping_count) return;
         const auto now = service_->precise_now();
         // RFC 6455 5.5.3: a peer may answer only the latest of several Pings.
-        while (!pings_.empty() && pings_.front()->key <= number) {
-            auto& each = static_cast<ping_waiter&>(*pings_.pop_front());
+        while (!pings.empty() && pings.front()->key <= number) {
+            auto& each = static_cast<ping_waiter&>(*pings.pop_front());
             // The peer can guess the number before the Ping has left.
             each.complete(completion::post, {},
                           each.written == no_deadline ? time_point::duration{} : now - each.written);

@@ -65,17 +65,16 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
     const auto payload = item->what == inbox_item::kind::prepared ? item->prepared.payload()
                                                                   : std::as_const(item->payload).bytes();
     if (item->op != opcode::text && item->op != opcode::binary) return send_status::opcode_not_data;
-    if (item->op == opcode::text && item->text == text_is::unchecked && check_text_ &&
+    if (item->op == opcode::text && item->text == text_is::unchecked && session_.checks_outgoing_text() &&
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
     item->text = text_is::utf8;
     item->size = payload.size();
     const std::size_t before = buffered();
-    if (before != 0 && (before >= queue_bytes_ || item->size > queue_bytes_ - before))
-        return send_status::queue_full;
+    if (!session_.fits(before, item->size)) return send_status::queue_full;
     const std::size_t after = before + item->size;
     push_inbox(std::move(item));
-    return after > queue_watermark_ ? send_status::above_watermark : send_status::ok;
+    return after > session_.watermark() ? send_status::above_watermark : send_status::ok;
 }
 
 template <class Stream>
@@ -120,7 +119,7 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
 
 template <class Stream>
 template <class Payload>
-void connection_state<Stream>::send_then(opcode op, Payload&& payload, waiter<std::error_code>& done) {
+void connection_state<Stream>::send_then(opcode op, Payload&& payload, listed_waiter<std::error_code>& done) {
     if (here()) return await_sent(send(op, std::forward<Payload>(payload)), done);
     // From another thread it stands in line with that thread's other messages.
     auto item = std::make_unique<inbox_item>();
@@ -137,39 +136,40 @@ void connection_state<Stream>::send_then(opcode op, Payload&& payload, waiter<st
 
 /// The message's fate is known once the transport has taken its last byte.
 template <class Stream>
-void connection_state<Stream>::await_sent(send_status status, waiter<std::error_code>& done) {
+void connection_state<Stream>::await_sent(send_status status, listed_waiter<std::error_code>& done) {
     if (!accepted(status)) return done.complete(completion::post, to_error_code(status));
     done.key = session_.data_pushed();
-    sent_.push_back(done);
+    waits().sent.push_back(done);
 }
 
 /// The one who waits goes; the message stays queued.
 template <class Stream>
-void connection_state<Stream>::withdraw_send(waiter<std::error_code>& gone) {
+void connection_state<Stream>::withdraw_send(listed_waiter<std::error_code>& gone) {
     // One that is still on its way from another thread has no place in the list yet, and soon has its answer.
-    if (gone.key != 0) withdraw(sent_, gone);
+    if (gone.key != 0) withdraw(waits().sent, gone);
 }
 
 template <class Stream>
-void connection_state<Stream>::drain(waiter<std::error_code>& done) {
+void connection_state<Stream>::drain(listed_waiter<std::error_code>& done) {
     drain_inbox();
     if (opening_ || ended_)
         return done.complete(completion::post, opening_ ? make_error_code(errc::not_open) : final_error());
     if (session_.queued() == 0) return done.complete(completion::post, {});
-    drains_.push_back(done);
+    waits().drains.push_back(done);
 }
 
 template <class Stream>
 void connection_state<Stream>::ping_then(ping_waiter& done) {
     std::array<std::byte, sizeof(std::uint64_t)> number;
-    store_big(number.data(), ++ping_count_);
+    auto& [sent, drains, closes, pings, ping_count] = waits();
+    store_big(number.data(), ++ping_count);
     drain_inbox();
     if (!corked_) prepare_to_send();
     const auto status = opening_ ? send_status::not_open : queued(session_.ping(number));
     if (!accepted(status)) return done.complete(completion::post, to_error_code(status), {});
-    done.key = ping_count_;
+    done.key = ping_count;
     done.written_mark = session_.control_pushed();
-    pings_.push_back(done);
+    pings.push_back(done);
 }
 
 /// Something was queued, or refused.
@@ -259,7 +259,7 @@ void connection_state<Stream>::write_queued() {
             if (!error || error == asio::error::would_block || error == asio::error::try_again)
                 return await_writable();
             // The read side tells the same story with more words.
-            transport_error_ = error;
+            the_end().transport = error;
             session_.fail(errc::connection_lost);
             return serve_soon();
         }
@@ -306,11 +306,11 @@ auto connection_state<Stream>::gather() noexcept -> const_buffers {
 /// A ping's time runs from the write that takes its last byte.
 template <class Stream>
 void connection_state<Stream>::stamp_pings() {
-    if (pings_.empty()) [[likely]]
+    if (!waiters_ || waiters_->pings.empty()) [[likely]]
         return;
     const auto written = session_.control_written();
     const auto now = service_->precise_now();
-    pings_.for_each([&](auto& each) {
+    waiters_->pings.for_each([&](auto& each) {
         auto& waiting = static_cast<ping_waiter&>(each);
         if (waiting.written_mark > written) waiting.written = now;
     });
@@ -344,13 +344,14 @@ void connection_state<Stream>::write_once() {
 template <class Stream>
 void connection_state<Stream>::after_write() {
     buffered_.store(session_.queued(), std::memory_order_relaxed);
-    if (!sent_.empty()) {
+    if (waiters_) {
         const auto written = session_.data_written();
-        while (!sent_.empty() && sent_.front()->key <= written)
-            sent_.pop_front()->complete(completion::post, {});
+        auto& sent = waiters_->sent;
+        while (!sent.empty() && sent.front()->key <= written)
+            sent.pop_front()->complete(completion::post, {});
     }
     if (session_.queued() != 0 || writing_) return;
-    if (!drains_.empty()) drains_.complete_all(completion::post, {});
+    if (waiters_) waiters_->drains.complete_all(completion::post, {});
     thread_buffers::here().keep_queue(session_.take_queue());
 }
 

@@ -35,8 +35,7 @@ inline send_status session::send_frame(opcode op, bool fin, std::span<const std:
 
 /// Whether so many bytes more may be queued, and a queue to take them.
 inline send_status session::admit(std::size_t size) noexcept {
-    const std::size_t before = queued();
-    if (before != 0 && (before >= queue_bytes_ || size > queue_bytes_ - before)) [[unlikely]]
+    if (!fits(queued(), size)) [[unlikely]]
         return send_status::queue_full;
     return open_queue() ? send_status::ok : send_status::out_of_memory;
 }
