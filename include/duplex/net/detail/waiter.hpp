@@ -182,15 +182,18 @@ class waiter_op final : public Base {
     using handler_executor = asio::associated_executor_t<Handler, IoExecutor>;
     using handler_guard =
         std::conditional_t<has_executor, asio::executor_work_guard<handler_executor>, no_work>;
+    /// What lasts as long as its connection would keep a larger block from those that come and go.
+    using own_allocator = std::conditional_t < requires { typename Base::lasts; }
+    , std::allocator<void>, default_allocator > ;
     using allocator = typename std::allocator_traits<
-        asio::associated_allocator_t<Handler, default_allocator>>::template rebind_alloc<waiter_op>;
+        asio::associated_allocator_t<Handler, own_allocator>>::template rebind_alloc<waiter_op>;
     using allocator_traits = std::allocator_traits<allocator>;
 
 public:
     /// Allocates with the handler's allocator. `more` goes to the base.
     template <class... More>
     static waiter_op* make(Handler&& handler, const IoExecutor& executor, More&&... more) {
-        allocator alloc{asio::get_associated_allocator(handler, default_allocator{})};
+        allocator alloc{asio::get_associated_allocator(handler, own_allocator{})};
         waiter_op* at = allocator_traits::allocate(alloc, 1);
         return ::new (static_cast<void*>(at))
             waiter_op(std::move(handler), executor, std::forward<More>(more)...);
@@ -209,7 +212,7 @@ public:
 
     void complete(completion how, Args... args) override {
         disconnect();
-        allocator alloc{asio::get_associated_allocator(handler_, default_allocator{})};
+        allocator alloc{asio::get_associated_allocator(handler_, own_allocator{})};
         auto io_work = std::move(io_work_);
         const handler_executor executor{asio::get_associated_executor(handler_, io_work.get_executor())};
         auto handler_work = std::move(handler_work_);
@@ -226,7 +229,7 @@ public:
 
     void abandon() noexcept override {
         disconnect();
-        allocator alloc{asio::get_associated_allocator(handler_, default_allocator{})};
+        allocator alloc{asio::get_associated_allocator(handler_, own_allocator{})};
         [[maybe_unused]] Handler dying{std::move(handler_)};
         free(alloc);
     }

@@ -82,6 +82,8 @@ private:
 template <class Stream, class Handlers>
 class run_reader : public reader<Stream> {
 public:
+    using lasts = void;
+
     bool consume(connection_state<Stream>& state) override {
         while (const event found = state.session_.next()) {
             switch (found.what) {
