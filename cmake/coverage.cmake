@@ -18,8 +18,11 @@ execute_process(COMMAND "${CMAKE_CTEST_COMMAND}" --test-dir "${directory}" --par
                         --output-on-failure --no-label-summary --label-exclude "structure|consumer|interop"
                 COMMAND_ERROR_IS_FATAL ANY)
 
-# Branches that only an exception takes out of an expression are the compiler's, not ours, and no assertion may fail.
+# Branches that only an exception takes out of an expression are the compiler's, not ours. gcov 12 marks them only in
+# functions that ran, and a template has many that didn't: so a line counts that has a condition to decide. No assertion
+# may fail.
+set(condition "[?]|&&|[|][|]|\\b(if|for|while|switch|case|default|else|and|or)\\b")
 execute_process(COMMAND "${gcovr}" --root "${root}" --filter "${root}/include/duplex/" --object-directory "${directory}"
                         --exclude-throw-branches --exclude-unreachable-branches
-                        --exclude-branches-by-pattern ".*[^_]assert[(]" --print-summary --fail-under-line 95
-                        --fail-under-branch 85 "${directory}" COMMAND_ERROR_IS_FATAL ANY)
+                        --exclude-branches-by-pattern "(?!.*(${condition}))|.*[^_]assert[(]" --print-summary
+                        --fail-under-line 95 --fail-under-branch 85 "${directory}" COMMAND_ERROR_IS_FATAL ANY)
