@@ -1,5 +1,9 @@
 #pragma once
 
+#if !(defined(_MSVC_LANG) ? _MSVC_LANG >= 202002L : __cplusplus > 201703L)
+#error "duplex takes C++20: compile with -std=c++20 or newer"
+#endif
+
 /// The version of duplex. This file is its one source: CMake reads it from here.
 #define DUPLEX_VERSION_MAJOR 0
 #define DUPLEX_VERSION_MINOR 1

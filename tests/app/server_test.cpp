@@ -1,5 +1,6 @@
 #include <duplex/server.hpp>
 
+#include "support/echoing.hpp"
 #include "support/loopback.hpp"
 #include "support/wire.hpp"
 
@@ -27,34 +28,6 @@ namespace {
 using namespace duplex;
 using namespace duplex::testing;
 using namespace std::chrono_literals;
-
-/// A server that echoes, and writes down what happens to it.
-struct echoing {
-    explicit echoing(asio::io_context& io, server_options options = {})
-        : it{io, std::move(options)} {
-        it.on_open = [this](server::peer& peer) {
-            REQUIRE(peer.opening_outcome());
-            seen.push_back("open " + peer.opening_outcome()->target);
-        };
-        it.on_message = [this](server::peer& peer, const message& m) {
-            seen.push_back("message " + std::string{m.text()});
-            CHECK_FALSE(peer.opening_outcome());
-            CHECK(accepted(peer.send(m)));
-        };
-        it.on_close = [this](server::peer& peer, const close_result& result) {
-            CHECK_FALSE(peer.is_open());
-            CHECK(peer.result() == &result);
-            seen.push_back("close " + std::to_string(to_number(result.code)) +
-                           (result.reason.empty() ? "" : " " + result.reason) +
-                           (result.was_clean ? " clean" : ""));
-        };
-        it.on_error = [this](std::error_code error) { errors.push_back(error); };
-    }
-
-    history seen;
-    std::vector<std::error_code> errors;
-    server it;
-};
 
 TEST_CASE("calls back in order, and tells of each end once") {
     asio::io_context io;
@@ -196,64 +169,6 @@ TEST_CASE("lets the application decide about a request") {
     CHECK(here.it.peer_count() == 0);
 }
 
-TEST_CASE("an exception leaves the context's run and takes one connection with it") {
-    asio::io_context io;
-    echoing here{io};
-    bool throwing = true;
-    const auto thrower = [&] {
-        if (std::exchange(throwing, false)) throw std::runtime_error{"mine"};
-    };
-    history expected{"open /", "close 1006"};
-    std::string clients_end = "close 1011 clean";
-    bool of_message = false;
-    bool of_close = false;
-    const auto opened = here.it.on_open;
-    const auto closed = here.it.on_close;
-    SECTION("from on_request") {
-        here.it.on_request = [&](const server_handshake&) -> std::optional<rejection> {
-            thrower();
-            return std::nullopt;
-        };
-        expected = {};
-        clients_end = "close 1006";
-    }
-    SECTION("from on_open") {
-        here.it.on_open = [&](server::peer& peer) {
-            opened(peer);
-            thrower();
-        };
-        expected[1] = "close 1011 clean";
-    }
-    SECTION("from on_message") {
-        here.it.on_message = [&](server::peer&, const message&) { thrower(); };
-        of_message = true;
-    }
-    SECTION("from on_close") {
-        here.it.on_close = [&](server::peer& peer, const close_result& result) {
-            closed(peer, result);
-            thrower();
-        };
-        of_close = true;
-        expected[1] = clients_end = "close 1005 clean";
-    }
-    here.it.start();
-    watched client{io, url_of(here.it)};
-    client.then_open = [&] {
-        if (of_message) client.socket->send("x");
-        if (of_close) client.socket->close();
-    };
-    CHECK_THROWS_AS(run_out(io), std::runtime_error);
-    run_until(io, [&] { return client.closed() && here.it.peer_count() == 0; });
-    CHECK(client.seen.back() == clients_end);
-    CHECK(here.seen == expected);
-    // The server goes on.
-    watched next{io, url_of(here.it)};
-    run_until(io, [&] { return next.saw("open"); });
-    here.it.stop();
-    run_out(io);
-    CHECK(here.seen.back() == "close 1001 clean");
-}
-
 TEST_CASE("chooses the subprotocol by its own preference") {
     asio::io_context io;
     server_options options;
@@ -285,12 +200,16 @@ TEST_CASE("lets pages from its own origin in, and from those it is told") {
         std::vector<std::string> allowed;
         std::string origin;
         bool welcome;
+        bool secure = false;
     };
     const auto row = GENERATE(values<struct row>({
         {{}, "", true},
         {{}, "own", true},
         {{}, "http://evil.example", false},
         {{}, "null", false},
+        {{}, "own", false, true},
+        {{}, "own by https", true, true},
+        {{}, "own by https", false},
         {{"https://app.example"}, "https://app.example", true},
         {{"https://app.example"}, "https://app.example.evil", false},
         {{"https://app.example"}, "http://app.example", false},
@@ -299,11 +218,15 @@ TEST_CASE("lets pages from its own origin in, and from those it is told") {
         {{"https://app.example"}, "", true},
     }));
     options.origins = row.allowed;
+    options.secure = row.secure;
     echoing here{io, options};
     here.it.start();
     connect_options with;
-    with.origin = row.origin == "own" ? "http://127.0.0.1:" + std::to_string(here.it.port()) : row.origin;
-    CAPTURE(row.allowed, with.origin);
+    const auto host = "127.0.0.1:" + std::to_string(here.it.port());
+    with.origin = row.origin == "own"            ? "http://" + host
+                  : row.origin == "own by https" ? "https://" + host
+                                                 : row.origin;
+    CAPTURE(row.allowed, with.origin, row.secure);
     watched client{io, url_of(here.it), {}, with};
     run_until(io, [&] { return client.saw("open") || client.closed(); });
     CHECK(client.saw("open") == row.welcome);

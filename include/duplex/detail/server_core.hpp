@@ -45,6 +45,8 @@ struct server_options {
     /// after it, or `null`, or "*" for all; empty: only the server's own (RFC 6455 10.2). Clients that send
     /// no Origin are no browsers and may always connect.
     std::vector<std::string> origins{};
+    /// The server's own pages come by https: a proxy in front speaks TLS. For `origins` where it is empty.
+    bool secure = false;
     /// Added to each 101.
     fields headers{};
     connection_options connection{};
@@ -62,6 +64,7 @@ struct server_core final : counted<server_core> {
         handshake.subprotocols = options.subprotocols;
         handshake.origins = options.origins;
         handshake.headers = options.headers;
+        handshake.secure = options.secure;
         handshake.limits = options.connection.http;
     }
 
@@ -113,7 +116,7 @@ public:
 
     void on_message(const message& received) {
         auto& shared = core();
-        if (connection_ && shared.on_message && !shared.gone.load(std::memory_order_relaxed))
+        if (connection_ && shared.on_message && !open_threw_ && !shared.gone.load(std::memory_order_relaxed))
             shared.on_message(connection_, received);
     }
 
@@ -144,6 +147,7 @@ private:
     server_peer* previous_ = nullptr;
     tcp_connection<> connection_; ///< none where a callback has moved it away
     bool opened_ = false;
+    bool open_threw_ = false; ///< `on_open` did, and what it should have prepared is missing
 };
 
 /// The connections of one context. Everything but the constructor and `open` runs on that context.
@@ -288,22 +292,26 @@ inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_co
         self.reset();
         return core.on_connection(std::move(connection));
     }
-    self->opened_ = true;
+    auto& peer = *self;
+    peer.opened_ = true;
     // The run is under way before the callback, so that the connection has its end whatever happens there. It
     // delivers nothing before this function is left.
-    auto& connection = self->connection_;
+    auto& connection = peer.connection_;
     run(std::move(self));
     if (!core.on_open) return connection.forget_opening();
     struct on_exit {
+        server_peer& peer;
         tcp_connection<>& connection;
         tcp_connection<>::handle_type handle; ///< reaches it wherever it was moved to
         bool returned = false;
         ~on_exit() {
             // The request has been seen: an open connection doesn't carry it along.
             if (connection) connection.forget_opening();
-            if (!returned) handle.close(close_code::internal_error);
+            if (returned) return;
+            peer.open_threw_ = true;
+            handle.close(close_code::internal_error);
         }
-    } exit{connection, connection.handle()};
+    } exit{peer, connection, connection.handle()};
     core.on_open(connection);
     exit.returned = true;
 }

@@ -259,7 +259,8 @@ public:
     send_status ping(std::span<const std::byte> payload = {}) { return state_->ping(payload); }
 
     /// Starts the closing handshake behind what is queued (RFC 6455 7.1.2). Errors name what is wrong with
-    /// the arguments; then nothing happens.
+    /// the arguments; then nothing happens. Nor does a second call change anything. An application's own code
+    /// is written `close_code{4000}`.
     std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) {
         return state_->close(code, reason);
     }
