@@ -61,15 +61,17 @@ struct server_core final : counted<server_core> {
 
     explicit server_core(server_options&& with)
         : options{std::move(with)} {
-        handshake.subprotocols = options.subprotocols;
-        handshake.origins = options.origins;
-        handshake.headers = options.headers;
-        handshake.secure = options.secure;
-        handshake.limits = options.connection.http;
+        server_handshake_options answer;
+        answer.subprotocols = options.subprotocols;
+        answer.origins = options.origins;
+        answer.headers = options.headers;
+        answer.secure = options.secure;
+        answer.limits = options.connection.http;
+        handshake = std::make_shared<const server_handshake_options>(std::move(answer));
     }
 
     server_options options;
-    server_handshake_options handshake;
+    std::shared_ptr<const server_handshake_options> handshake;
     std::function<std::optional<rejection>(const server_handshake&)> on_request;
     std::function<void(peer&)> on_open;
     std::function<void(peer&, const message&)> on_message;

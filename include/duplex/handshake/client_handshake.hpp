@@ -182,7 +182,7 @@ private:
         }
         outcome_.status = status;
         outcome_.reason = parser_.reason();
-        outcome_.headers = parser_.headers();
+        outcome_.headers = parser_.take_headers();
         if (status != 101) {
             step_ = step::body;
             body_ = detail::refusal_body(status, outcome_.headers, limits_.refusal_body_bytes);

@@ -58,7 +58,7 @@ public:
         const auto result = parser_.feed(input);
         if (result.state == head_parser::result::state::need_more) return progress::need_more;
         if (result.state == head_parser::result::state::failed) return refuse(parser_.error());
-        outcome_.headers = parser_.headers();
+        outcome_.headers = parser_.take_headers();
         if (const auto error = check_request()) return refuse(*error);
         const auto rest = input.subspan(result.consumed);
         outcome_.leftover.assign(rest.begin(), rest.end());

@@ -119,6 +119,12 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return ends_.size(); }
     [[nodiscard]] bool empty() const noexcept { return ends_.empty(); }
 
+    /// Makes room for the names and values of `count` fields, `bytes` in all.
+    void reserve(std::size_t count, std::size_t bytes) {
+        ends_.reserve(count);
+        text_.reserve(bytes);
+    }
+
     void clear() noexcept {
         text_.clear();
         ends_.clear();

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace duplex {
 
@@ -37,6 +38,9 @@ public:
     /// consumes nothing and says the same again.
     [[nodiscard]] result feed(std::span<const std::byte> input) {
         const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+        // Most heads come whole: then this is all the memory they take.
+        if (offset_ == 0)
+            headers_.reserve(text.size() / typical_field, std::min(text.size(), limits_.head_bytes));
         std::size_t used = 0;
         while (used < text.size() && step_ != step::done && step_ != step::failed)
             used += take(text.substr(used));
@@ -74,7 +78,13 @@ public:
     /// The fields in their order, values without the white space round them (RFC 9112 5.1).
     [[nodiscard]] const fields& headers() const noexcept { return headers_; }
 
+    /// Gives the fields away.
+    [[nodiscard]] fields take_headers() noexcept { return std::move(headers_); }
+
 private:
+    /// Bytes of a field as they are in most heads.
+    static constexpr std::size_t typical_field = 24;
+
     /// What the next byte is looked at for.
     enum class step : std::uint8_t {
         request_begin,

@@ -152,8 +152,17 @@ public:
     /// limits of the request are those of `connection_options::http`.
     template <class Token>
     auto async_accept(server_handshake_options options, Token&& token) {
+        return async_accept(std::make_shared<const server_handshake_options>(std::move(options)),
+                            std::forward<Token>(token));
+    }
+
+    /// The same with options that many connections share; they must not be null.
+    template <class Token>
+    auto async_accept(std::shared_ptr<const server_handshake_options> options, Token&& token) {
         return start_opening(
-            [options = std::move(options)](state_type& state, auto& done) { state.accept(options, done); },
+            [options = std::move(options)](state_type& state, auto& done) mutable {
+                state.accept(std::move(options), done);
+            },
             token);
     }
 

@@ -88,13 +88,13 @@ public:
 
     template <class Option>
     std::error_code set_option(const Option& option, std::error_code& error) noexcept {
-        const auto of = protocol();
+        const auto of = protocol_for(option);
         return error = result(::setsockopt(handle_, option.level(of), option.name(of), option.data(of),
                                            static_cast<socklen_t>(option.size(of))));
     }
     template <class Option>
     std::error_code get_option(Option& option, std::error_code& error) const noexcept {
-        const auto of = protocol();
+        const auto of = protocol_for(option);
         auto size = static_cast<socklen_t>(option.size(of));
         error = result(::getsockopt(handle_, option.level(of), option.name(of), option.data(of), &size));
         if (!error) option.resize(of, size);
@@ -179,10 +179,15 @@ private:
         return found;
     }
 
-    [[nodiscard]] protocol_type protocol() const noexcept {
+    /// What an option is told; most are the same for IPv4 and IPv6, and nobody need ask which it is.
+    template <class Option>
+    [[nodiscard]] protocol_type protocol_for(const Option& option) const noexcept {
+        const auto v4 = protocol_type::v4();
+        const auto v6 = protocol_type::v6();
+        if (option.level(v4) == option.level(v6) && option.name(v4) == option.name(v6)) return v6;
         std::error_code error;
         const auto here = local_endpoint(error);
-        return error ? protocol_type::v6() : here.protocol();
+        return error ? v6 : here.protocol();
     }
 
 #if defined(__cpp_exceptions)

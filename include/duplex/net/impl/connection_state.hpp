@@ -136,7 +136,7 @@ public:
     // --- opening (impl/opening.hpp) ---
 
     void read_request(waiter<std::error_code>& done);
-    void accept(const server_handshake_options& options, waiter<std::error_code>& done);
+    void accept(std::shared_ptr<const server_handshake_options> options, waiter<std::error_code>& done);
     void reject(unsigned status, const fields& headers, std::string_view body, waiter<std::error_code>& done);
     void handshake(const uri& to, const client_handshake_options& options, waiter<std::error_code>& done);
     void cancel_opening();
@@ -232,7 +232,7 @@ public:
         time_point deadline = no_deadline;
         std::string_view to_write{};
         /// Set by an accept that first has to read the request.
-        std::optional<server_handshake_options> accept_options{};
+        std::shared_ptr<const server_handshake_options> accept_options{};
         bool refused = false; ///< the answer is written; the peer's end is awaited
     };
     std::unique_ptr<opening> opening_;

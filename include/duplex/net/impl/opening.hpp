@@ -38,11 +38,11 @@ void connection_state<Stream>::read_request(waiter<std::error_code>& done) {
 }
 
 template <class Stream>
-void connection_state<Stream>::accept(const server_handshake_options& options,
+void connection_state<Stream>::accept(std::shared_ptr<const server_handshake_options> options,
                                       waiter<std::error_code>& done) {
     if (!opening_start(role::server, done)) return;
     if (!opening_->server) opening_->server.emplace(opening_->options.http);
-    opening_->accept_options = options;
+    opening_->accept_options = std::move(options);
     opening_received({}, false);
 }
 
@@ -109,7 +109,7 @@ void connection_state<Stream>::opening_request_ready() {
         auto* waiting = std::exchange(now.waiting, nullptr);
         return waiting->complete(completion::post, {});
     }
-    const auto options = std::exchange(now.accept_options, std::nullopt);
+    const auto options = std::exchange(now.accept_options, nullptr);
     const auto error = now.server->accept(*options);
     if (error && now.server->response().empty()) {
         // The caller's own mistake: the request can still be answered.
