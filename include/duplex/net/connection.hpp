@@ -92,8 +92,9 @@ private:
 ///
 /// Completion: never from inside the initiating function. Cancellation: all types; a cancelled read loses
 /// nothing, a cancelled `async_send` stops waiting but the message still goes, a cancelled handshake ends the
-/// connection. Destroying a connection is safe in any state: an open one says 1001 where the transport takes
-/// it at once, and what is pending completes with `errc::aborted`.
+/// connection. As everywhere in Asio a signal is emitted on the executor, and outlives the operation.
+/// Destroying a connection is safe in any state: an open one says 1001 where the transport takes it at once,
+/// and what is pending completes with `errc::aborted`.
 template <async_stream Stream>
 class connection {
     using state_type = detail::connection_state<Stream>;
@@ -312,7 +313,7 @@ public:
                 auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
                     std::move(handler), state);
                 op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waits().drains, which); });
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiters_->drains, which); });
                 state->drain(*op);
             },
             token, state_);
@@ -327,7 +328,7 @@ public:
                 auto* op = make_waiter<detail::ping_waiter, std::error_code, std::chrono::nanoseconds>(
                     std::move(handler), state);
                 op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waits().pings, which); });
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiters_->pings, which); });
                 state->ping_then(*op);
             },
             token, state_);
@@ -343,7 +344,7 @@ public:
                 auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
                     std::move(handler), state);
                 op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waits().closes, which); });
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiters_->closes, which); });
                 state->close_then(with, why, *op);
             },
             token, state_, code, std::string{reason});

@@ -35,11 +35,12 @@ public:
     /// Calls `member.on_turn()` once, later; false where that was to happen already.
     bool add(turn_member& member, const asio::io_context::executor_type& executor) {
         if (member.in_turn_) return false;
+        // First, since it may find no memory.
+        if (!inside_) post(executor);
         member.in_turn_ = true;
         member.next_in_turn_ = nullptr;
         (first_ ? last_->next_in_turn_ : first_) = &member;
         last_ = &member;
-        if (!inside_) post(executor);
         return true;
     }
 
@@ -90,12 +91,13 @@ private:
     }
 
     void post(const asio::io_context::executor_type& executor) {
-        if (std::exchange(posted_, true)) return;
+        if (posted_) return;
         asio::post(executor, [this, executor] {
             posted_ = false;
             const scope inside{*this, executor};
             pass();
         });
+        posted_ = true;
     }
 
     turn_member* first_ = nullptr;

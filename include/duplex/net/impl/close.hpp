@@ -10,10 +10,11 @@ template <class Stream>
 void connection_state<Stream>::close_then(close_code code, std::string_view reason,
                                           listed_waiter<std::error_code>& done) {
     auto error = check_close(code, reason);
+    if (!error && !may_wait()) error = errc::out_of_memory;
     if (!error) error = opening_ ? make_error_code(errc::not_open) : close(code, reason);
     if (error) return done.complete(completion::post, error);
     if (ended_) return done.complete(completion::post, ended_cleanly() ? std::error_code{} : final_error());
-    waits().closes.push_back(done);
+    waiters_->closes.push_back(done);
     if (batch_out_) end_batch();
     schedule_flush();
     // Without a reader what still comes is dropped, up to the peer's Close.
@@ -23,8 +24,7 @@ void connection_state<Stream>::close_then(close_code code, std::string_view reas
 /// The stream ended or broke.
 template <class Stream>
 void connection_state<Stream>::on_transport_error(std::error_code error) {
-    if (error != asio::error::eof && error != asio::error::operation_aborted && !the_end().transport)
-        the_end().transport = error;
+    if (error != asio::error::eof && error != asio::error::operation_aborted) remember(error);
     session_.eof();
     serve();
     end();
@@ -76,15 +76,17 @@ bool connection_state<Stream>::wants_read() noexcept {
     return true;
 }
 
+/// The first error of the stream is the one that counts. Without memory for it the connection is just lost.
 template <class Stream>
-auto connection_state<Stream>::the_end() -> ending& {
-    if (!ending_) ending_ = std::make_unique<ending>();
-    return *ending_;
+void connection_state<Stream>::remember(std::error_code of_transport) noexcept {
+    if (!ending_) ending_.reset(new (std::nothrow) ending);
+    if (ending_ && !ending_->transport) ending_->transport = of_transport;
 }
 
 template <class Stream>
 close_result& connection_state<Stream>::result() {
-    auto& found = the_end().result;
+    if (!ending_) ending_ = std::make_unique<ending>();
+    auto& found = ending_->result;
     return found ? *found : found.emplace();
 }
 

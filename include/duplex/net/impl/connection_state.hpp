@@ -27,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -80,6 +81,33 @@ struct inbox_item {
     prepared_message prepared;
     std::size_t size = 0;                           ///< of the payload, where it counts as queued
     listed_waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
+};
+
+/// Items on their way from the inbox. Those still in it when it goes are dropped.
+class inbox_chain {
+public:
+    inbox_chain() noexcept = default;
+    explicit inbox_chain(inbox_item* first) noexcept
+        : first_{first} {}
+    inbox_chain(const inbox_chain&) = delete;
+    inbox_chain& operator=(const inbox_chain&) = delete;
+    ~inbox_chain() {
+        while (const auto item = pop())
+            if (item->sent) item->sent->abandon();
+    }
+
+    void push(inbox_item* added) noexcept {
+        added->next = first_;
+        first_ = added;
+    }
+    [[nodiscard]] std::unique_ptr<inbox_item> pop() noexcept {
+        std::unique_ptr<inbox_item> popped{first_};
+        if (popped) first_ = popped->next;
+        return popped;
+    }
+
+private:
+    inbox_item* first_ = nullptr;
 };
 
 /// How a connection learns that its stream is ready: by an operation of Asio's.
@@ -242,7 +270,6 @@ public:
     struct ending {
         std::optional<close_result> result;
         std::error_code transport; ///< what the stream said
-        std::error_code retired;   ///< what a reader that was retired while it consumed will be told
     };
     std::unique_ptr<ending> ending_;
 
@@ -255,10 +282,13 @@ public:
         std::uint64_t ping_count = 0;
     };
     std::unique_ptr<waiters> waiters_;
+    /// The key of a send that was withdrawn before it came here.
+    static constexpr std::uint64_t withdrawn = static_cast<std::uint64_t>(-1);
     [[nodiscard]] bool awaits_close() const noexcept { return waiters_ && !waiters_->closes.empty(); }
-    [[nodiscard]] waiters& waits() {
-        if (!waiters_) waiters_ = std::make_unique<waiters>();
-        return *waiters_;
+    /// False: there is no memory to wait in.
+    [[nodiscard]] bool may_wait() noexcept {
+        if (!waiters_) waiters_.reset(new (std::nothrow) waiters);
+        return waiters_ != nullptr;
     }
 
     reader<Stream>* reader_ = nullptr;
@@ -382,7 +412,7 @@ private:
     void end();
     void update_deadline();
     void on_tick();
-    [[nodiscard]] ending& the_end();
+    void remember(std::error_code of_transport) noexcept;
     [[nodiscard]] close_result& result();
     [[nodiscard]] std::error_code session_error() const noexcept;
 
@@ -394,6 +424,7 @@ private:
     std::atomic<std::size_t> buffered_{0};
     std::atomic<bool> open_{false};
     time_point scheduled_ = no_deadline;
+    std::error_code retired_error_; ///< what a reader that was retired while it consumed will be told
     bool turn_posted_ = false;
     bool reading_ = false;
     bool reading_direct_ = false; ///< into the message instead of a window

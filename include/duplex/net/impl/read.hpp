@@ -35,7 +35,7 @@ template <class Stream>
 void connection_state<Stream>::retire_reader(std::error_code error) {
     auto* gone = std::exchange(reader_, nullptr);
     if (gone && gone == consuming_)
-        the_end().retired = error;
+        retired_error_ = error;
     else if (gone)
         gone->complete(completion::post, error);
 }
@@ -119,7 +119,7 @@ void connection_state<Stream>::serve() {
                 } else {
                     state.serve_soon();
                 }
-                if (state.reader_ != active) active->complete(completion::post, state.the_end().retired);
+                if (state.reader_ != active) active->complete(completion::post, state.retired_error_);
             }
         } exit{*this, active};
         consuming_ = active;
@@ -131,7 +131,7 @@ void connection_state<Stream>::serve() {
             if (found.what != event::kind::message) on_event(found);
     }
     if (active && reader_ != active) {
-        active->complete(completion::post, the_end().retired);
+        active->complete(completion::post, retired_error_);
         done = false;
     }
     auto* completed = done ? std::exchange(reader_, nullptr) : nullptr;

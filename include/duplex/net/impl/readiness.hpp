@@ -89,11 +89,12 @@ void connection_state<Stream>::defer() {
     if constexpr (shares_turns) {
         if (service_->turns().add(*this, stream_.get_executor())) this->add_owner();
     } else {
-        if (std::exchange(turn_posted_, true)) return;
+        if (turn_posted_) return;
         asio::post(stream_.get_executor(), [self = pointer{this}] {
             self->turn_posted_ = false;
             self->turn();
         });
+        turn_posted_ = true;
     }
 }
 

@@ -101,8 +101,8 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
         drain_inbox();
         session_.at(service_->precise_now());
         const auto error = session_.close(code, reason);
-        open_.store(false, std::memory_order_release);
-        if (!ended_) schedule_flush();
+        if (!session_.is_open()) open_.store(false, std::memory_order_release);
+        schedule_flush();
         return error;
     }
     if (!is_open()) return {};
@@ -120,7 +120,11 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
 template <class Stream>
 template <class Payload>
 void connection_state<Stream>::send_then(opcode op, Payload&& payload, listed_waiter<std::error_code>& done) {
-    if (here()) return await_sent(send(op, std::forward<Payload>(payload)), done);
+    if (here()) {
+        const auto status =
+            may_wait() ? send(op, std::forward<Payload>(payload)) : send_status::out_of_memory;
+        return await_sent(status, done);
+    }
     // From another thread it stands in line with that thread's other messages.
     auto item = std::make_unique<inbox_item>();
     item->op = op;
@@ -138,15 +142,19 @@ void connection_state<Stream>::send_then(opcode op, Payload&& payload, listed_wa
 template <class Stream>
 void connection_state<Stream>::await_sent(send_status status, listed_waiter<std::error_code>& done) {
     if (!accepted(status)) return done.complete(completion::post, to_error_code(status));
+    if (done.key == withdrawn) return done.complete(completion::post, asio::error::operation_aborted);
     done.key = session_.data_pushed();
-    waits().sent.push_back(done);
+    waiters_->sent.push_back(done);
 }
 
 /// The one who waits goes; the message stays queued.
 template <class Stream>
 void connection_state<Stream>::withdraw_send(listed_waiter<std::error_code>& gone) {
-    // One that is still on its way from another thread has no place in the list yet, and soon has its answer.
-    if (gone.key != 0) withdraw(waits().sent, gone);
+    // One that is still on its way from another thread has no place in the list yet.
+    if (gone.key == 0)
+        gone.key = withdrawn;
+    else if (gone.key != withdrawn)
+        withdraw(waiters_->sent, gone);
 }
 
 template <class Stream>
@@ -155,21 +163,23 @@ void connection_state<Stream>::drain(listed_waiter<std::error_code>& done) {
     if (opening_ || ended_)
         return done.complete(completion::post, opening_ ? make_error_code(errc::not_open) : final_error());
     if (session_.queued() == 0) return done.complete(completion::post, {});
-    waits().drains.push_back(done);
+    if (!may_wait()) return done.complete(completion::post, errc::out_of_memory);
+    waiters_->drains.push_back(done);
 }
 
 template <class Stream>
 void connection_state<Stream>::ping_then(ping_waiter& done) {
     std::array<std::byte, sizeof(std::uint64_t)> number;
-    auto& [sent, drains, closes, pings, ping_count] = waits();
-    store_big(number.data(), ++ping_count);
+    if (!may_wait()) return done.complete(completion::post, errc::out_of_memory, {});
+    const auto count = ++waiters_->ping_count;
+    store_big(number.data(), count);
     drain_inbox();
     if (!corked_) prepare_to_send();
     const auto status = opening_ ? send_status::not_open : queued(session_.ping(number));
     if (!accepted(status)) return done.complete(completion::post, to_error_code(status), {});
-    done.key = ping_count;
+    done.key = count;
     done.written_mark = session_.control_pushed();
-    pings.push_back(done);
+    waiters_->pings.push_back(done);
 }
 
 /// Something was queued, or refused.
@@ -204,28 +214,36 @@ template <class Stream>
 void connection_state<Stream>::drain_inbox() {
     if (!inbox_.load(std::memory_order_relaxed)) return;
     session_.at(service_->now());
-    inbox_item* newest = inbox_.exchange(nullptr, std::memory_order_acquire);
-    inbox_item* oldest = nullptr;
-    while (newest) {
-        inbox_item* next = std::exchange(newest->next, oldest);
-        oldest = std::exchange(newest, next);
+    inbox_chain newest_first{inbox_.exchange(nullptr, std::memory_order_acquire)};
+    inbox_chain oldest_first;
+    std::size_t bytes = 0;
+    while (auto item = newest_first.pop()) {
+        bytes += item->size;
+        oldest_first.push(item.release());
     }
-    while (oldest) {
-        const std::unique_ptr<inbox_item> item{std::exchange(oldest, oldest->next)};
-        inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
+    inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    while (const auto item = oldest_first.pop()) {
         switch (item->what) {
         case inbox_item::kind::message: {
-            const auto status = session_.send(item->op, std::move(item->payload), item->text);
+            const auto status = item->sent && !may_wait()
+                                    ? send_status::out_of_memory
+                                    : session_.send(item->op, std::move(item->payload), item->text);
             if (item->sent) await_sent(status, *item->sent);
             break;
         }
         case inbox_item::kind::prepared: (void)session_.send(item->prepared); break;
         case inbox_item::kind::ping: (void)session_.ping(item->payload.bytes()); break;
-        case inbox_item::kind::close:
-            (void)session_.close(item->code,
-                                 {reinterpret_cast<const char*>(item->payload.data()), item->payload.size()});
+        case inbox_item::kind::close: {
+            const auto error = session_.close(
+                item->code, {reinterpret_cast<const char*>(item->payload.data()), item->payload.size()});
+            // Who asked has gone on: where there is nothing to make a Close of, the connection ends without.
+            if (error && session_.is_open()) {
+                session_.fail(errc_of(error, errc::out_of_memory));
+                serve_soon();
+            }
             open_.store(false, std::memory_order_release);
             break;
+        }
         }
     }
     buffered_.store(session_.queued(), std::memory_order_relaxed);
@@ -233,11 +251,7 @@ void connection_state<Stream>::drain_inbox() {
 
 template <class Stream>
 void connection_state<Stream>::drop_inbox() noexcept {
-    inbox_item* each = inbox_.exchange(nullptr, std::memory_order_acquire);
-    while (each) {
-        const std::unique_ptr<inbox_item> item{std::exchange(each, each->next)};
-        if (item->sent) item->sent->abandon();
-    }
+    const inbox_chain dropped{inbox_.exchange(nullptr, std::memory_order_acquire)};
 }
 
 template <class Stream>
@@ -259,7 +273,7 @@ void connection_state<Stream>::write_queued() {
             if (!error || error == asio::error::would_block || error == asio::error::try_again)
                 return await_writable();
             // The read side tells the same story with more words.
-            the_end().transport = error;
+            remember(error);
             session_.fail(errc::connection_lost);
             return serve_soon();
         }
