@@ -1,7 +1,7 @@
 #include <duplex/net/connection.hpp>
 
 #include "support/connected.hpp"
-#include "support/heap_bytes.hpp"
+#include "support/system_faults.hpp"
 
 #include <asio/ip/tcp.hpp>
 #include <asio/write.hpp>
@@ -16,59 +16,7 @@
 #include <utility>
 #include <vector>
 
-// The C library's own functions are replaced to count every allocation, whoever makes it.
-#if defined(__GLIBC__) && !defined(DUPLEX_TESTING_SANITIZED)
-#define DUPLEX_TESTING_COUNTS_ALLOCATIONS 1
-
-namespace {
-
-struct allocation_counts {
-    bool on = false;
-    long made = 0;
-    long live = 0;
-};
-thread_local allocation_counts counts;
-
-void count_made() noexcept {
-    if (!counts.on) return;
-    ++counts.made;
-    ++counts.live;
-}
-void count_freed(const void* memory) noexcept {
-    if (counts.on && memory != nullptr) --counts.live;
-}
-
-} // namespace
-
-extern "C" {
-void* __libc_malloc(std::size_t) noexcept;
-void* __libc_calloc(std::size_t, std::size_t) noexcept;
-void* __libc_realloc(void*, std::size_t) noexcept;
-void* __libc_memalign(std::size_t, std::size_t) noexcept;
-void __libc_free(void*) noexcept;
-
-void* malloc(std::size_t size) noexcept {
-    count_made();
-    return __libc_malloc(size);
-}
-void* calloc(std::size_t count, std::size_t size) noexcept {
-    count_made();
-    return __libc_calloc(count, size);
-}
-void* realloc(void* memory, std::size_t size) noexcept {
-    count_freed(memory);
-    count_made();
-    return __libc_realloc(memory, size);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
-    count_made();
-    return __libc_memalign(alignment, size);
-}
-void free(void* memory) noexcept {
-    count_freed(memory);
-    __libc_free(memory);
-}
-}
+#if defined(DUPLEX_TESTING_FAULTS)
 
 using namespace duplex;
 using namespace duplex::testing;
@@ -80,10 +28,10 @@ using asio_socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::e
 /// Counts what this thread allocates while `what` runs.
 template <class F>
 allocation_counts counted(F what) {
-    counts = {.on = true};
+    allocation_counts::here = {.on = true};
     what();
-    counts.on = false;
-    return counts;
+    allocation_counts::here.on = false;
+    return allocation_counts::here;
 }
 
 /// A server connection over TCP, and its peer.

@@ -1,7 +1,8 @@
 #pragma once
 
-// Memory and randomness that run out when a test says so. The C library's own functions are replaced for it;
-// where a sanitizer replaces them itself nothing runs out, and DUPLEX_TESTING_FAULTS is not defined.
+// Memory that is counted, and memory and randomness that run out when a test says so. The C library's own
+// functions are replaced for it; where a sanitizer replaces them itself there is none of this, and
+// DUPLEX_TESTING_FAULTS is not defined.
 
 #include "support/heap_bytes.hpp"
 
@@ -50,6 +51,28 @@ private:
     bool ran_out_ = false;
 };
 
+/// What this thread allocates and frees while `on`.
+struct allocation_counts {
+    bool on = false;
+    long made = 0;
+    long live = 0;
+
+    static void count_made() noexcept;
+    static void count_freed(const void* memory) noexcept;
+
+    static thread_local constinit allocation_counts here;
+};
+inline thread_local constinit allocation_counts allocation_counts::here{};
+
+inline void allocation_counts::count_made() noexcept {
+    if (!here.on) return;
+    ++here.made;
+    ++here.live;
+}
+inline void allocation_counts::count_freed(const void* memory) noexcept {
+    if (here.on && memory != nullptr) --here.live;
+}
+
 /// What `what` gives where no memory is left. It must not make an assertion: that takes memory.
 template <class F>
 auto without_memory(F what) {
@@ -80,14 +103,34 @@ public:
 
 extern "C" {
 void* __libc_malloc(std::size_t) noexcept;
+void* __libc_calloc(std::size_t, std::size_t) noexcept;
 void* __libc_realloc(void*, std::size_t) noexcept;
+void* __libc_memalign(std::size_t, std::size_t) noexcept;
+void __libc_free(void*) noexcept;
 
 // Weak, so that several test files of one binary may include this.
 [[gnu::weak]] void* malloc(std::size_t size) noexcept {
-    return duplex::testing::scarce_memory::next() ? __libc_malloc(size) : nullptr;
+    if (!duplex::testing::scarce_memory::next()) return nullptr;
+    duplex::testing::allocation_counts::count_made();
+    return __libc_malloc(size);
+}
+[[gnu::weak]] void* calloc(std::size_t count, std::size_t size) noexcept {
+    duplex::testing::allocation_counts::count_made();
+    return __libc_calloc(count, size);
 }
 [[gnu::weak]] void* realloc(void* memory, std::size_t size) noexcept {
-    return duplex::testing::scarce_memory::next() ? __libc_realloc(memory, size) : nullptr;
+    if (!duplex::testing::scarce_memory::next()) return nullptr;
+    duplex::testing::allocation_counts::count_freed(memory);
+    duplex::testing::allocation_counts::count_made();
+    return __libc_realloc(memory, size);
+}
+[[gnu::weak]] void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+    duplex::testing::allocation_counts::count_made();
+    return __libc_memalign(alignment, size);
+}
+[[gnu::weak]] void free(void* memory) noexcept {
+    duplex::testing::allocation_counts::count_freed(memory);
+    __libc_free(memory);
 }
 [[gnu::weak]] ssize_t getrandom(void* to, std::size_t size, unsigned flags) {
     const auto from = duplex::testing::scripted_random::here;

@@ -1,0 +1,102 @@
+#include <duplex/net/connection.hpp>
+
+// What operations do where memory runs out while they begin: each ends once, or threw.
+
+#include "support/connected.hpp"
+#include "support/system_faults.hpp"
+
+#if defined(DUPLEX_TESTING_FAULTS)
+
+#include <chrono>
+#include <cstddef>
+#include <new>
+#include <thread>
+
+using namespace duplex;
+using namespace duplex::testing;
+
+namespace {
+
+/// Begins something, and takes memory away from it once, after `enough` allocations. False where it threw.
+template <class F>
+bool begins(long enough, F what) {
+    const scarce_memory memory{enough, 1};
+    try {
+        what();
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    return true;
+}
+
+struct running_pair : connected_pair {
+    running_pair() {
+        open();
+        server.async_run([this](const message&) { ++received; }, server_end.handler());
+        client.async_run([](const message&) {}, client_end.handler());
+        run();
+    }
+
+    int received = 0;
+    ending<> server_end;
+    ending<> client_end;
+};
+
+constexpr long many = 16;
+
+} // namespace
+
+TEST_CASE("an operation that finds no memory for those that wait says so, and leaves nothing behind") {
+    ending<> sent;
+    ending<std::chrono::nanoseconds> pinged;
+    ending<> closed;
+    bool refused = false;
+    // What an earlier operation gave back is not there for this one.
+    for (long enough = 0; enough < many; ++enough) {
+        CAPTURE(enough);
+        sent = {};
+        pinged = {};
+        closed = {};
+        running_pair pair;
+        const bool send_began = begins(enough, [&] { pair.client.async_send("sent", sent.handler()); });
+        pair.run();
+        CHECK(sent.calls <= 1);
+        CHECK((sent.calls == 1 || !send_began));
+        if (sent.calls != 0) CHECK((!sent.error || sent.error == errc::out_of_memory));
+        refused = refused || sent.error == errc::out_of_memory;
+        const bool ping_began = begins(enough, [&] { pair.client.async_ping(pinged.handler()); });
+        pair.run();
+        CHECK(pinged.calls <= 1);
+        CHECK((pinged.calls == 1 || !ping_began));
+        const bool close_began = begins(enough, [&] { pair.client.async_close(closed.handler()); });
+        pair.run();
+        pair.client.abort();
+        pair.server.abort();
+        pair.run();
+        CHECK(closed.calls <= 1);
+        CHECK((closed.calls == 1 || !close_began));
+        CHECK(pair.client_end.calls == 1);
+        CHECK(pair.server_end.calls == 1);
+    }
+    CHECK(refused);
+}
+
+TEST_CASE("a Close that finds no memory leaves the connection open, to be closed again") {
+    running_pair pair;
+    std::error_code error;
+    inside(pair.io, [&] {
+        detail::thread_buffers::here().queues.clear();
+        error = without_memory([&] { return pair.client.close(); });
+    });
+    CHECK(error == errc::out_of_memory);
+    CHECK(pair.client.is_open());
+    CHECK((pair.client.send("still there") == send_status::ok));
+    pair.run();
+    CHECK(pair.received == 1);
+    CHECK_FALSE(pair.client.close());
+    pair.run();
+    CHECK(pair.client_end.well());
+    CHECK(pair.server_end.well());
+}
+
+#endif
