@@ -4,6 +4,10 @@ if(DEFINED ENV{CMAKE_BUILD_PARALLEL_LEVEL})
     set(duplex_cores $ENV{CMAKE_BUILD_PARALLEL_LEVEL})
 else()
     cmake_host_system_information(RESULT duplex_cores QUERY NUMBER_OF_LOGICAL_CORES)
+    # Without /proc nobody knows.
+    if(NOT duplex_cores)
+        set(duplex_cores 1)
+    endif()
 endif()
 
 # Configures duplex into `directory` and builds it with a job for each core (or CMAKE_BUILD_PARALLEL_LEVEL of them). The definitions given to the script go on to
