@@ -39,8 +39,10 @@ public:
     [[nodiscard]] result feed(std::span<const std::byte> input) {
         const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
         // Most heads come whole: then this is all the memory they take.
-        if (offset_ == 0)
-            headers_.reserve(text.size() / typical_field, std::min(text.size(), limits_.head_bytes));
+        if (offset_ == 0) {
+            const std::size_t bytes = std::min(text.size(), limits_.head_bytes);
+            headers_.reserve(std::min(bytes / typical_field, limits_.header_count), bytes);
+        }
         std::size_t used = 0;
         while (used < text.size() && step_ != step::done && step_ != step::failed)
             used += take(text.substr(used));
