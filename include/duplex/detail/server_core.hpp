@@ -303,17 +303,16 @@ inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_co
     if (!core.on_open) return connection.forget_opening();
     struct on_exit {
         server_peer& peer;
-        tcp_connection<>& connection;
-        tcp_connection<>::handle_type handle; ///< reaches it wherever it was moved to
+        tcp_connection<>::handle_type handle; ///< reaches the connection wherever it was moved to
         bool returned = false;
         ~on_exit() {
             // The request has been seen: an open connection doesn't carry it along.
-            if (connection) connection.forget_opening();
+            if (peer.connection_) peer.connection_.forget_opening();
             if (returned) return;
             peer.open_threw_ = true;
             handle.close(close_code::internal_error);
         }
-    } exit{peer, connection, connection.handle()};
+    } exit{peer, connection.handle()};
     core.on_open(connection);
     exit.returned = true;
 }

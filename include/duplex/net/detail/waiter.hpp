@@ -80,9 +80,10 @@ private:
     void* which_;
 };
 
-template <class Slot>
-void connect_slot(Slot slot, const cancel_call& call) {
-    if (slot.is_connected()) slot.assign(call);
+/// Gives a slot what it calls, where there is a signal behind it.
+template <class Slot, class Call>
+void connect_slot(Slot slot, Call call) {
+    if (slot.is_connected()) slot.assign(std::move(call));
 }
 
 template <class Slot>
@@ -171,6 +172,12 @@ private:
     waiter_type* last_ = nullptr;
 };
 
+/// A waiter that stays as long as its connection.
+template <class Base>
+concept lasting = requires {
+    typename Base::lasts;
+};
+
 /// The concrete waiter: keeps both executors busy, honours the handler's allocator, executor and cancellation
 /// slot. `Base` is a `waiter<Args...>` or derives from one.
 template <class Base, class Handler, class IoExecutor, class... Args>
@@ -182,9 +189,8 @@ class waiter_op final : public Base {
     using handler_executor = asio::associated_executor_t<Handler, IoExecutor>;
     using handler_guard =
         std::conditional_t<has_executor, asio::executor_work_guard<handler_executor>, no_work>;
-    /// What lasts as long as its connection would keep a larger block from those that come and go.
-    using own_allocator = std::conditional_t < requires { typename Base::lasts; }
-    , std::allocator<void>, default_allocator > ;
+    /// One that lasts would keep a larger block from those that come and go.
+    using own_allocator = std::conditional_t<lasting<Base>, std::allocator<void>, default_allocator>;
     using allocator = typename std::allocator_traits<
         asio::associated_allocator_t<Handler, own_allocator>>::template rebind_alloc<waiter_op>;
     using allocator_traits = std::allocator_traits<allocator>;

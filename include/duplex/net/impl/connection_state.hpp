@@ -209,11 +209,12 @@ public:
     /// What an operation is told that outlives the connection.
     [[nodiscard]] std::error_code final_error() const noexcept;
     /// None while it hasn't ended.
-    [[nodiscard]] bool ended_cleanly() const noexcept {
-        return ending_ && ending_->result && ending_->result->was_clean;
-    }
     [[nodiscard]] const close_result* result_if_any() const noexcept {
         return ending_ && ending_->result ? &*ending_->result : nullptr;
+    }
+    [[nodiscard]] bool ended_cleanly() const noexcept {
+        const auto* known = result_if_any();
+        return known && known->was_clean;
     }
 
     void on_deadline() noexcept override;
@@ -425,6 +426,7 @@ private:
     std::atomic<bool> open_{false};
     time_point scheduled_ = no_deadline;
     std::error_code retired_error_; ///< what a reader that was retired while it consumed will be told
+
     bool turn_posted_ = false;
     bool reading_ = false;
     bool reading_direct_ = false; ///< into the message instead of a window

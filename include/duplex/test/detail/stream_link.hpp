@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/net/detail/waiter.hpp>
 #include <duplex/test/detail/stream_op.hpp>
 #include <duplex/test/fail_count.hpp>
 
@@ -273,11 +274,6 @@ public:
         if (const auto link = link_.lock()) link->cancel(side_, id_);
     }
 
-    template <class Slot>
-    void connect_to(Slot slot) && {
-        if (slot.is_connected()) slot.assign(std::move(*this));
-    }
-
 private:
     std::weak_ptr<stream_link> link_;
     std::uint64_t id_;
@@ -300,7 +296,8 @@ public:
     void operator()(Handler&& handler, const Buffers& buffers) const {
         const auto id = link_->next_id();
         // Before the start: once the peer's thread may complete the operation, the slot is no longer ours.
-        cancel_stream_op{link_, side_, id}.connect_to(asio::get_associated_cancellation_slot(handler));
+        duplex::detail::connect_slot(asio::get_associated_cancellation_slot(handler),
+                                     cancel_stream_op{link_, side_, id});
         using op_type = buffer_op<Direction, Buffers, std::decay_t<Handler>, Executor>;
         auto* op = op_type::create(std::forward<Handler>(handler), buffers, executor_);
         op->id = id;
