@@ -335,11 +335,7 @@ TEST_CASE("without a handshake deadline the opening waits for ever") {
 
 TEST_CASE("a request that is looked at for too long is answered with 408") {
     unopened one;
-    ending<> read;
-    one.it->async_read_request(read.handler());
-    one.peer.send(plain_request);
-    one.run();
-    REQUIRE(read.well());
+    one.ask();
     one.pass(10'300ms);
     CHECK(one.peer.take_pending().starts_with("HTTP/1.1 408 "));
     ending<> accepted;
@@ -422,11 +418,7 @@ TEST_CASE("opens over streams that give and take a byte at a time") {
 
 TEST_CASE("an answer that comes when the peer has left ends cleanly") {
     unopened one;
-    ending<> read;
-    one.it->async_read_request(read.handler());
-    one.peer.send(plain_request);
-    one.run();
-    REQUIRE(read.well());
+    one.ask();
     one.peer.close();
     one.run();
     ending<> answered;

@@ -45,18 +45,31 @@ octets frames(const scripted& one, std::initializer_list<std::string_view> paylo
 
 using strings = std::vector<std::string>;
 
+/// A connection that is read by the batch.
+struct batched : scripted {
+    batched()
+        : scripted{any_role()} {
+        open();
+    }
+
+    /// Bytes come at once, and the batch of what they hold is read.
+    void come(std::string_view bytes) {
+        peer.send(bytes);
+        it->async_read_batch(read.handler());
+        run();
+    }
+
+    batch_ending read;
+};
+
 } // namespace
 
 TEST_CASE("a batch is all that one read brought") {
-    scripted one{any_role()};
-    one.open();
-    one.peer.send(frames(one, {"a", "b", "c"}) + one.frame(opcode::ping, "p") +
-                  frames(one, {"d", "unfinished"}).substr(0, 12));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    REQUIRE(read.well());
-    CHECK(texts(read.take()) == strings{"a", "b", "c", "d"});
+    batched one;
+    one.come(frames(one, {"a", "b", "c"}) + one.frame(opcode::ping, "p") +
+             frames(one, {"d", "unfinished"}).substr(0, 12));
+    REQUIRE(one.read.well());
+    CHECK(texts(one.read.take()) == strings{"a", "b", "c", "d"});
     one.run();
     CHECK(one.said() == said_frames{{10, "p"}});
     CHECK(one.it->stream().reads() == 2);
@@ -105,18 +118,14 @@ TEST_CASE("what a batch leaves is not lost") {
 }
 
 TEST_CASE("what is sent while a batch lives leaves in one write at its end") {
-    scripted one{any_role()};
-    one.open();
+    batched one;
     octets bytes;
     for (int i = 0; i < 50; ++i)
         bytes += one.frame(opcode::text, "message " + std::to_string(i));
-    one.peer.send(bytes);
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
+    one.come(bytes);
     const auto writes = one.it->stream().writes();
     inside(one.io, [&] {
-        auto taken = read.take();
+        auto taken = one.read.take();
         for (const auto& each : taken) {
             CHECK(one.it->send(each) == send_status::ok);
             CHECK(one.it->buffered_amount() > each.size());
@@ -129,13 +138,9 @@ TEST_CASE("what is sent while a batch lives leaves in one write at its end") {
 }
 
 TEST_CASE("a batch moved about is still one batch") {
-    scripted one{any_role()};
-    one.open();
-    one.peer.send(frames(one, {"a", "b"}));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    auto first = read.take();
+    batched one;
+    one.come(frames(one, {"a", "b"}));
+    auto first = one.read.take();
     CHECK(first.begin()->text() == "a");
     auto second = std::move(first);
     CHECK(first.begin() == first.end());
@@ -146,13 +151,9 @@ TEST_CASE("a batch moved about is still one batch") {
 }
 
 TEST_CASE("a batch that ends with the peer's Close gives the messages before it") {
-    scripted one{any_role()};
-    one.open();
-    one.peer.send(frames(one, {"a", "b"}) + one.frame(opcode::close, close_payload(1000)));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    CHECK(texts(read.take()) == strings{"a", "b"});
+    batched one;
+    one.come(frames(one, {"a", "b"}) + one.frame(opcode::close, close_payload(1000)));
+    CHECK(texts(one.read.take()) == strings{"a", "b"});
     one.run();
     CHECK(one.said() == said_frames{{8, close_payload(1000)}});
     batch_ending next;
@@ -163,13 +164,9 @@ TEST_CASE("a batch that ends with the peer's Close gives the messages before it"
 }
 
 TEST_CASE("a batch that ends with a broken rule gives the messages before it") {
-    scripted one{any_role()};
-    one.open();
-    one.peer.send(frames(one, {"a", "\xff", "b"}));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    CHECK(texts(read.take()) == strings{"a"});
+    batched one;
+    one.come(frames(one, {"a", "\xff", "b"}));
+    CHECK(texts(one.read.take()) == strings{"a"});
     one.run();
     CHECK(one.said() == said_frames{{8, close_payload(1007)}});
 }
@@ -190,13 +187,9 @@ TEST_CASE("a batch waits for a message: what else comes is dealt with meanwhile"
 }
 
 TEST_CASE("closing while a batch lives ends it") {
-    scripted one{any_role()};
-    one.open();
-    one.peer.send(frames(one, {"a", "b"}));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    auto taken = read.take();
+    batched one;
+    one.come(frames(one, {"a", "b"}));
+    auto taken = one.read.take();
     CHECK(taken.begin()->text() == "a");
     ending<> closed;
     SECTION("with async_close, which drops the rest") {
@@ -227,15 +220,11 @@ TEST_CASE("closing while a batch lives ends it") {
 }
 
 TEST_CASE("a transport that breaks while a batch lives takes nothing of it") {
-    scripted one{any_role()};
-    one.open();
+    batched one;
     one.it->stream().capacity(1);
     one.it->send("never taken");
-    one.peer.send(frames(one, {"a", "b"}));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    auto taken = read.take();
+    one.come(frames(one, {"a", "b"}));
+    auto taken = one.read.take();
     CHECK(taken.begin()->text() == "a");
     one.peer.close();
     one.run();
@@ -247,13 +236,9 @@ TEST_CASE("a transport that breaks while a batch lives takes nothing of it") {
 }
 
 TEST_CASE("a batch outlives its connection and is then over") {
-    scripted one{any_role()};
-    one.open();
-    one.peer.send(frames(one, {"a", "b", "c"}));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    auto taken = read.take();
+    batched one;
+    one.come(frames(one, {"a", "b", "c"}));
+    auto taken = one.read.take();
     CHECK(taken.begin()->text() == "a");
     one.it.reset();
     CHECK(taken.begin()->text() == "a");
@@ -263,16 +248,12 @@ TEST_CASE("a batch outlives its connection and is then over") {
 }
 
 TEST_CASE("a batch whose owner is slow does not stop the deadlines") {
-    scripted one{any_role()};
-    one.open();
+    batched one;
     // Also with a write under way.
     if (GENERATE(values({0, 1})) == 1) one.it->stream().capacity(1);
     one.it->send("never read");
-    one.peer.send(frames(one, {"a", "b"}));
-    batch_ending read;
-    one.it->async_read_batch(read.handler());
-    one.run();
-    auto taken = read.take();
+    one.come(frames(one, {"a", "b"}));
+    auto taken = one.read.take();
     CHECK(taken.begin()->text() == "a");
     CHECK_FALSE(one.it->close());
     one.run();

@@ -4,6 +4,7 @@
 
 #include "support/block_cache.hpp"
 #include "support/catch.hpp"
+#include "support/output.hpp"
 #include "support/seen_event.hpp"
 #include "support/system_faults.hpp"
 #include "support/wire.hpp"
@@ -43,28 +44,6 @@ TEST_CASE("what no memory can hold is refused, and what was sent before stays") 
 namespace {
 
 constexpr std::size_t large = send_queue::reference_threshold;
-
-byte_buffer owned(std::string_view payload) {
-    byte_buffer buffer;
-    REQUIRE(buffer.append(view(payload)));
-    return buffer;
-}
-
-/// Writes all there is, from a queue or a session.
-template <class From>
-octets drained(From& from) {
-    octets all;
-    std::array<segment, 8> out;
-    while (const auto count = from.gather(out)) {
-        std::size_t size = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            all += to_octets(out[i]);
-            size += out[i].size();
-        }
-        from.consumed(size);
-    }
-    return all;
-}
 
 frame_header header_of(std::string_view payload) { return {.op = opcode::binary, .length = payload.size()}; }
 

@@ -1,6 +1,7 @@
 #include <duplex/protocol/send_queue.hpp>
 
 #include "support/catch.hpp"
+#include "support/output.hpp"
 #include "support/wire.hpp"
 
 #include <array>
@@ -22,32 +23,6 @@ frame_header header_of(opcode op, std::string_view payload, bool masked = false)
 }
 
 octets on_wire(opcode op, std::string_view payload) { return frame_bytes(role::server, op, payload); }
-
-byte_buffer owned(std::string_view payload) {
-    byte_buffer buffer;
-    REQUIRE(buffer.append(view(payload)));
-    return buffer;
-}
-
-octets gathered(send_queue& queue, std::size_t limit = 8) {
-    std::vector<segment> segments(limit);
-    const auto count = queue.gather(segments);
-    octets bytes;
-    for (std::size_t i = 0; i < count; ++i)
-        bytes += to_octets(segments[i]);
-    return bytes;
-}
-
-octets drained(send_queue& queue) {
-    octets all;
-    while (!queue.empty()) {
-        const auto bytes = gathered(queue);
-        REQUIRE(!bytes.empty());
-        queue.consumed(bytes.size());
-        all += bytes;
-    }
-    return all;
-}
 
 } // namespace
 

@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/heap_bytes.hpp"
+#include "support/output.hpp"
 #include "support/transcript.hpp"
 
 #include <array>
@@ -53,19 +54,7 @@ public:
         if (now > heap_ && now - heap_ > most_heap) most_heap = now - heap_;
     }
 
-    octets written() {
-        octets all;
-        std::array<segment, 8> out;
-        while (const auto count = session_->gather(out)) {
-            std::size_t size = 0;
-            for (std::size_t i = 0; i < count; ++i) {
-                all += to_octets(out[i]);
-                size += out[i].size();
-            }
-            session_->consumed(size);
-        }
-        return all;
-    }
+    octets written() { return drained(*session_); }
 
     session& victim() { return *session_; }
 

@@ -1,6 +1,7 @@
 #include <duplex/protocol/session.hpp>
 
 #include "support/catch.hpp"
+#include "support/output.hpp"
 #include "support/transcript.hpp"
 
 #include <array>
@@ -10,37 +11,13 @@
 using namespace duplex;
 using namespace duplex::testing;
 
-namespace {
-
-octets written(session& s) {
-    octets all;
-    std::array<segment, 8> out;
-    while (const auto count = s.gather(out)) {
-        std::size_t size = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            all += to_octets(out[i]);
-            size += out[i].size();
-        }
-        s.consumed(size);
-    }
-    return all;
-}
-
-byte_buffer owned(std::string_view payload) {
-    byte_buffer buffer;
-    REQUIRE(buffer.append(view(payload)));
-    return buffer;
-}
-
-} // namespace
-
 TEST_CASE("sends each length form in its shortest, masked by a client alone") {
     const auto self = GENERATE(values({role::client, role::server}));
     const auto size = GENERATE(values<std::size_t>({0, 1, 125, 126, 65535, 65536}));
     session s{self};
     const octets payload(size, 'p');
     CHECK(accepted(s.send(opcode::binary, payload)));
-    const octets out = written(s);
+    const octets out = drained(s);
     CHECK(out.size() == size + frame_header_size(size, self == role::client));
     const auto frames = read_frames(out);
     REQUIRE(frames);
@@ -90,7 +67,7 @@ TEST_CASE("a client masks each frame with a fresh key that follows no pattern") 
         case 2: CHECK((s.send_fragment(opcode::text, view("same"), true) == send_status::ok)); break;
         default:
             CHECK((s.ping(view("same")) == send_status::ok));
-            const auto frames = read_frames(written(s));
+            const auto frames = read_frames(drained(s));
             REQUIRE(frames);
             for (const auto& frame : *frames) {
                 CHECK(frame.masked);
@@ -114,7 +91,7 @@ TEST_CASE("the mask does not reach the caller's bytes, and later changes do not 
     CHECK(accepted(s.send_borrowed(opcode::binary, view(payload))));
     CHECK((payload == octets(20'000, 'p')));
     payload.assign(20'000, 'x');
-    const auto frames = read_frames(written(s));
+    const auto frames = read_frames(drained(s));
     REQUIRE(frames);
     for (const auto& frame : *frames)
         CHECK((frame.payload == octets(20'000, 'p')));
@@ -159,7 +136,7 @@ TEST_CASE("only text and binary can be sent as messages") {
     refused();
     // Behind the first fragment the opcode doesn't count.
     CHECK((s.send_fragment(op, view("y"), true) == send_status::ok));
-    CHECK(read_frames(written(s))->size() == 2);
+    CHECK(read_frames(drained(s))->size() == 2);
 }
 
 TEST_CASE("text to send is UTF-8, over all its fragments") {
@@ -230,7 +207,7 @@ TEST_CASE("our own Pings are refused once too many wait") {
     CHECK((s.ping(view(octets(100, 'p'))) == send_status::queue_full));
     CHECK(count >= 15);
     CHECK(s.queued() <= send_queue::control_capacity);
-    CHECK(read_frames(written(s))->size() == count);
+    CHECK(read_frames(drained(s))->size() == count);
     CHECK((s.ping({}) == send_status::ok));
 }
 
@@ -257,13 +234,13 @@ TEST_CASE("refuses what would pass the limit of the queue, but takes any message
     auto kept = owned("kept");
     CHECK((s.send(opcode::binary, std::move(kept)) == send_status::queue_full));
     CHECK(to_octets(kept.bytes()) == "kept"); // NOLINT: it is left alone where it isn't accepted
-    CHECK(read_frames(written(s))->size() == 1);
+    CHECK(read_frames(drained(s))->size() == 1);
     CHECK(accepted(s.send(opcode::binary, octets(500, 'x'))));
     CHECK((s.send(opcode::binary, octets(500, 'x')) == send_status::queue_full));
     CHECK(accepted(s.send(opcode::binary, octets(400, 'x'))));
     // A Close always finds room.
     CHECK(!s.close());
-    CHECK(read_frames(written(s))->back().op == 8);
+    CHECK(read_frames(drained(s))->back().op == 8);
 }
 
 TEST_CASE("a message that was not prepared is not sent") {
@@ -282,7 +259,7 @@ TEST_CASE("what is borrowed is written from where it lies until it is settled") 
     CHECK(out[1].data() == view(window).data());
     s.settle();
     window.assign(window.size(), '!');
-    CHECK((written(s) == frame_bytes(role::server, opcode::binary, octets(20'000, 'w'))));
+    CHECK((drained(s) == frame_bytes(role::server, opcode::binary, octets(20'000, 'w'))));
 }
 
 TEST_CASE("held output stays where it is while more is sent") {
@@ -297,7 +274,7 @@ TEST_CASE("held output stays where it is while more is sent") {
         CHECK((s.send(opcode::text, "more") == send_status::ok));
     CHECK(to_octets(out[0]) == before);
     s.consumed(2);
-    CHECK(read_frames(before.substr(0, 2) + written(s))->size() == 1001);
+    CHECK(read_frames(before.substr(0, 2) + drained(s))->size() == 1001);
 }
 
 TEST_CASE("text that is known to be UTF-8 is not looked at again") {
@@ -310,7 +287,7 @@ TEST_CASE("text that is known to be UTF-8 is not looked at again") {
     CHECK((s.send(opcode::text, owned("\xff"), text_is::utf8) == send_status::ok));
     CHECK((s.send_borrowed(opcode::text, view("\xff"), text_is::utf8) == send_status::ok));
     CHECK((s.send_back(opcode::text, view("\xff"), text_is::utf8) == send_status::ok));
-    CHECK(read_frames(written(s))->size() == 4);
+    CHECK(read_frames(drained(s))->size() == 4);
 }
 
 TEST_CASE("a message that was put together from pieces is sent back without a copy, by a server") {
@@ -342,7 +319,7 @@ TEST_CASE("a message that was put together from pieces is sent back without a co
     CHECK(same_place == (fits && self == role::server && size == 20'000));
     // What was not taken can still be given away.
     CHECK(s.take_message().size() == (same_place ? 0 : size));
-    const auto frames = read_frames(written(s));
+    const auto frames = read_frames(drained(s));
     REQUIRE(frames);
     CHECK(frames->size() == (refused ? 1U : 0U) + (fits ? 1U : 0U));
     if (fits) CHECK(frames->back().payload == payload);
@@ -366,7 +343,7 @@ TEST_CASE("a message that is sent back outlives its delivery, however often it w
     if (settled) s.settle();
     CHECK((s.next().text() == "next"));
     second.assign(second.size(), '!');
-    const auto frames = read_frames(written(s));
+    const auto frames = read_frames(drained(s));
     REQUIRE(frames);
     REQUIRE(frames->size() == static_cast<std::size_t>(times));
     for (const auto& each : *frames)
@@ -390,7 +367,7 @@ TEST_CASE("what only resembles the message that was put together is copied") {
     auto taken = s.take_message();
     REQUIRE(taken.size() == payload.size());
     std::memset(taken.data(), '!', taken.size());
-    const auto frames = read_frames(written(s));
+    const auto frames = read_frames(drained(s));
     REQUIRE(frames);
     REQUIRE(frames->size() == 3);
     CHECK(((*frames)[0].payload == payload.substr(0, 30'000)));
@@ -404,15 +381,15 @@ TEST_CASE("a prepared message and a fragment that find the queue full can be sen
     CHECK(accepted(s.send(opcode::binary, octets(2000, 'x'))));
     CHECK((s.send(prepared_message::text("later")) == send_status::queue_full));
     CHECK((s.send_fragment(opcode::text, view("\xc3"), false) == send_status::queue_full));
-    CHECK(read_frames(written(s))->size() == 1);
+    CHECK(read_frames(drained(s))->size() == 1);
     // The message in fragments has not begun.
     CHECK((s.send(prepared_message::text("later")) == send_status::ok));
     CHECK((s.send_fragment(opcode::text, view("\xc3"), false) == send_status::ok));
-    CHECK(read_frames(written(s))->size() == 2);
+    CHECK(read_frames(drained(s))->size() == 2);
     CHECK(accepted(s.send_fragment(opcode::text, view("\xa4" + octets(2000, 'x')), false)));
     CHECK((s.send_fragment(opcode::text, view("\xc3"), true) == send_status::text_not_utf8));
     CHECK((s.send_fragment(opcode::text, view("\xc3\xa4"), true) == send_status::queue_full));
-    CHECK(read_frames(written(s))->size() == 1);
+    CHECK(read_frames(drained(s))->size() == 1);
     CHECK((s.send(prepared_message::text("not yet")) == send_status::message_unfinished));
     CHECK((s.send_fragment(opcode::text, view("\xc3\xa4"), true) == send_status::ok));
     CHECK((s.send(prepared_message::text("now")) == send_status::ok));

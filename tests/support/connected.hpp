@@ -96,8 +96,21 @@ void inside(asio::io_context& io, F what) {
     run_ready(io);
 }
 
-/// A server and a client over the in-memory pair, on one context whose time moves by hand.
-struct connected_pair {
+/// Two ends of an in-memory pair, on one context whose time moves by hand.
+struct on_manual_time {
+    void run() { run_ready(io); }
+    void pass(std::chrono::milliseconds step) {
+        time.advance(step);
+        run();
+    }
+
+    asio::io_context io;
+    test::manual_time time{io};
+    std::pair<test::stream, test::stream> ends = test::make_stream_pair(io); ///< for connections to take over
+};
+
+/// A server and a client.
+struct connected_pair : on_manual_time {
     explicit connected_pair(const connection_options& server_options = {},
                             const connection_options& client_options = {})
         : server{std::move(ends.first), server_options}
@@ -112,39 +125,31 @@ struct connected_pair {
         REQUIRE(accepted.well());
         REQUIRE(shaken.well());
     }
-    void run() { run_ready(io); }
-    void pass(std::chrono::milliseconds step) {
-        time.advance(step);
-        run();
-    }
 
-    asio::io_context io;
-    test::manual_time time{io};
-    std::pair<test::stream, test::stream> ends = test::make_stream_pair(io); ///< moved into the connections
     memory_connection server;
     memory_connection client;
 };
 
 /// A connection that is not open yet, and its peer.
-struct unopened {
+struct unopened : on_manual_time {
     explicit unopened(const connection_options& options = {})
         : it{std::in_place, std::move(ends.first), options} {}
 
-    void run() { run_ready(io); }
-    void pass(std::chrono::milliseconds step) {
-        time.advance(step);
+    /// A client's request comes, and is read.
+    void ask() {
+        it->async_read_request(asked.handler());
+        peer.send(plain_request);
         run();
+        REQUIRE(asked.well());
     }
 
-    asio::io_context io;
-    test::manual_time time{io};
-    std::pair<test::stream, test::stream> ends = test::make_stream_pair(io);
+    ending<> asked; ///< how `ask` went
     std::optional<memory_connection> it;
     test::stream& peer = ends.second;
 };
 
 /// One connection, open in the given role; what its peer does is written byte by byte.
-struct scripted {
+struct scripted : on_manual_time {
     explicit scripted(role role_under_test, const connection_options& options = {})
         : self{role_under_test}
         , it{std::in_place, std::move(ends.first), options} {}
@@ -165,11 +170,6 @@ struct scripted {
         REQUIRE(opened.well());
     }
 
-    void run() { run_ready(io); }
-    void pass(std::chrono::milliseconds step) {
-        time.advance(step);
-        run();
-    }
     /// The peer sends a frame.
     void comes(opcode op, std::string_view payload, const frame_shape& shape = {}) {
         peer.send(frame(op, payload, shape));
@@ -192,10 +192,7 @@ struct scripted {
         return all;
     }
 
-    asio::io_context io;
-    test::manual_time time{io};
     role self;
-    std::pair<test::stream, test::stream> ends = test::make_stream_pair(io);
     std::optional<memory_connection> it;
     test::stream& peer = ends.second;
 };
