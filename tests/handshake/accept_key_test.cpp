@@ -28,7 +28,6 @@ TEST_CASE("gives different accept values for different keys") {
 
 TEST_CASE("reads no more of a key than its 24 characters") {
     CHECK(accept_of("dGhlIHNhbXBsZSBub25jZQ==" + std::string(1000, 'x')) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    CHECK(accept_of("") == "Kfh9QIsMVZcl6xEPYxPHzW8SZ8w=");
 }
 
 TEST_CASE("takes 16 bytes in base64 as a key") {

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <duplex/core/base64.hpp>
+#include <duplex/core/endian.hpp>
 #include <duplex/core/sha1.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <span>
+#include <cstdint>
 #include <string_view>
 
 namespace duplex {
@@ -28,15 +29,29 @@ inline constexpr std::size_t handshake_key_size = 24;
 /// `is_valid_key` accepts; characters after its 24th do not count.
 [[nodiscard]] inline std::array<char, 28> accept_key(std::string_view key) noexcept {
     constexpr std::string_view guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    key = key.substr(0, handshake_key_size);
+    constexpr std::size_t size = handshake_key_size + guid.size();
 
-    std::array<char, handshake_key_size + guid.size()> text{};
-    std::copy(key.begin(), key.end(), text.begin());
-    std::copy(guid.begin(), guid.end(), text.begin() + static_cast<std::ptrdiff_t>(key.size()));
+    // SHA-1 of the key with the GUID behind it: 60 bytes, one short of leaving room for their number in one
+    // block, so that the second block is the same for all keys.
+    static constexpr auto second = [] {
+        std::array<std::byte, 64> block{};
+        store_big(block.data() + 56, std::uint64_t{size * 8});
+        return detail::sha1_spread(block.data());
+    }();
+    std::array<std::byte, 64> first{};
+    const auto put = [&first](std::string_view text, std::size_t at) {
+        for (std::size_t i = 0; i < text.size(); ++i)
+            first[at + i] = static_cast<std::byte>(text[i]);
+    };
+    put(key.substr(0, handshake_key_size), 0);
+    put(guid, handshake_key_size);
+    first[size] = std::byte{0x80};
+    auto state = detail::sha1_begin;
+    detail::sha1_block(state, detail::sha1_spread(first.data()));
+    detail::sha1_block(state, second);
 
-    const auto digest = sha1(std::as_bytes(std::span(text).first(key.size() + guid.size())));
     std::array<char, 28> accept{};
-    static_cast<void>(base64_encode(digest, accept));
+    static_cast<void>(base64_encode(detail::sha1_digest(state), accept));
     return accept;
 }
 

@@ -4,6 +4,7 @@
 #include <duplex/core/limits.hpp>
 #include <duplex/handshake/accept_key.hpp>
 #include <duplex/handshake/detail/own_headers.hpp>
+#include <duplex/handshake/detail/request_fields.hpp>
 #include <duplex/handshake/extension_list.hpp>
 #include <duplex/handshake/origin_policy.hpp>
 #include <duplex/handshake/outcome.hpp>
@@ -151,29 +152,25 @@ private:
     /// RFC 6455 4.2.1. The order is such that a request from something other than a WebSocket client gets the
     /// answer that tells it so.
     [[nodiscard]] std::optional<errc> check_request() {
-        const fields& headers = outcome_.headers;
+        const detail::request_fields found{outcome_.headers};
         if (parser_.http_minor_version() == 0) return errc::http_version_unsupported;
         if (parser_.method() != "GET") return errc::method_not_get;
-        if (const auto error = check_target()) return error;
-        if (!detail::any_lists(headers, "Upgrade", "websocket")) return errc::upgrade_required;
-        if (!detail::any_lists(headers, "Connection", "upgrade")) return errc::connection_upgrade_missing;
-        if (detail::find_only(headers, "Sec-WebSocket-Version") != "13") return errc::version_unsupported;
-        if (const auto key = detail::find_only(headers, "Sec-WebSocket-Key"); !key || !is_valid_key(*key))
-            return errc::key_invalid;
+        if (const auto error = check_target(found.host.only())) return error;
+        if (!found.upgrade) return errc::upgrade_required;
+        if (!found.connection) return errc::connection_upgrade_missing;
+        if (found.version.only() != "13") return errc::version_unsupported;
+        if (!is_valid_key(found.key.only())) return errc::key_invalid;
         // RFC 9112 6.1: what a proxy takes for a body must not be taken for frames here
-        if (headers.find("Transfer-Encoding")) return errc::request_has_body;
-        for (const auto field : headers)
-            if (equals_ignoring_case(field.name, "Content-Length") && field.value != "0")
-                return errc::request_has_body;
+        if (found.body) return errc::request_has_body;
         // RFC 6454 7.3: at most one Origin
-        if (headers.count("Origin") > 1) return errc::http_header_duplicated;
-        return read_lists();
+        if (found.origin.count > 1) return errc::http_header_duplicated;
+        accept_ = accept_key(found.key.value);
+        return found.lists ? read_lists() : std::nullopt;
     }
 
     /// RFC 9112 3.2: the target is a path, or a URL whose host then stands for that of Host.
-    [[nodiscard]] std::optional<errc> check_target() {
-        const auto host = detail::find_only(outcome_.headers, "Host");
-        if (!host || !detail::split_host(*host)) return errc::host_missing;
+    [[nodiscard]] std::optional<errc> check_target(std::string_view host) {
+        if (!detail::split_host(host)) return errc::host_missing;
         std::string_view target = parser_.target();
         if (!target.starts_with('/')) {
             const auto mark = target.find("://");
@@ -229,12 +226,11 @@ private:
     }
 
     void write_acceptance(const server_handshake_options& options) {
-        const auto accept = accept_key(outcome_.headers.find("Sec-WebSocket-Key").value_or(""));
         response_.reserve(256);
         append_status_line(response_, 101);
         append_field(response_, "Upgrade", "websocket");
         append_field(response_, "Connection", "Upgrade");
-        append_field(response_, "Sec-WebSocket-Accept", {accept.data(), accept.size()});
+        append_field(response_, "Sec-WebSocket-Accept", {accept_.data(), accept_.size()});
         if (!outcome_.subprotocol.empty())
             append_field(response_, "Sec-WebSocket-Protocol", outcome_.subprotocol);
         if (!outcome_.extensions.empty())
@@ -285,6 +281,7 @@ private:
     std::vector<std::string> subprotocols_;
     std::vector<extension_offer> extensions_;
     std::string response_;
+    std::array<char, 28> accept_{}; ///< for Sec-WebSocket-Accept
     step step_ = step::head;
 };
 

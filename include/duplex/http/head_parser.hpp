@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -240,10 +241,28 @@ private:
         return 1;
     }
 
+    /// Most fields are right and come whole. Takes nothing where this one is not, or does not: the steps
+    /// below find out what is wrong with it.
+    std::size_t take_whole_field(std::string_view text) {
+        const auto name = run(text, classes::token);
+        std::size_t at = name.size();
+        if (at == 0 || at == text.size() || text[at] != ':' || headers_.size() >= limits_.header_count)
+            return 0;
+        ++at;
+        while (at < text.size() && detail::is_white_space(text[at]))
+            ++at;
+        const auto value = run(text.substr(at), classes::value);
+        at += value.size();
+        if (text.size() - at < 2 || text[at] != '\r' || text[at + 1] != '\n') return 0;
+        headers_.add(name, trim(value));
+        return at + 2;
+    }
+
     std::size_t take_of_field(std::string_view text) {
         const char c = text.front();
         switch (step_) {
         case step::name_begin:
+            if (const std::size_t whole = take_whole_field(text); whole != 0) return whole;
             if (c == '\r') return go(step::last_line_feed);
             if (detail::is_white_space(c))
                 // RFC 9112 5.2: a fold continues a field; RFC 9112 2.2: there is none to continue on the
@@ -286,6 +305,15 @@ private:
     /// The bytes at the front of `text` that are all of one class.
     static std::string_view run(std::string_view text, std::uint8_t bits) noexcept {
         std::size_t size = 0;
+        // Most values are visible ASCII: eight bytes at a time, until one below 0x20 or above 0x7E.
+        if (bits == classes::value) {
+            constexpr std::uint64_t ones = 0x0101010101010101;
+            for (; text.size() - size >= 8; size += 8) {
+                std::uint64_t eight;
+                std::memcpy(&eight, text.data() + size, sizeof eight);
+                if (((eight | (eight - ones * 0x20) | (eight + ones)) & (ones * 0x80)) != 0) break;
+            }
+        }
         while (size < text.size() && detail::is_of_class(text[size], bits))
             ++size;
         return text.substr(0, size);

@@ -84,6 +84,8 @@ inline constexpr auto char_classes = [] {
 /// Compares as field names and most tokens are compared: ASCII letters without regard to case.
 [[nodiscard]] constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size()) return false;
+    // Most come as they are written everywhere.
+    if (a == b) return true;
     for (std::size_t i = 0; i < a.size(); ++i)
         if (detail::to_lower(a[i]) != detail::to_lower(b[i])) return false;
     return true;
