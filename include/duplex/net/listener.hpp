@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/net/detail/accept_readiness.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/intrusive_ptr.hpp>
 #include <duplex/net/tcp_socket.hpp>
@@ -60,16 +61,13 @@ public:
     /// that is no address.
     [[nodiscard]] std::error_code open(const listen_options& options) { return state_->open(options); }
 
-    [[nodiscard]] asio::ip::tcp::endpoint local_endpoint() const {
-        std::error_code ignored;
-        return state_->acceptor.local_endpoint(ignored);
-    }
+    [[nodiscard]] asio::ip::tcp::endpoint local_endpoint() const { return state_->local_endpoint(); }
 
     /// Calls `accepted(socket_type&&)` for each connection until `close`, and `failed(std::error_code)` for
     /// errors of the system; when descriptors have run out it tries again a little later. Once, after `open`.
     template <class Accepted, class Failed>
     void start(Accepted accepted, Failed failed) {
-        accept_loop<Accepted, Failed>::start(state_, std::move(accepted), std::move(failed));
+        accept_loop<Accepted, Failed>::start(*state_, std::move(accepted), std::move(failed));
     }
 
     void close() noexcept {
@@ -77,61 +75,83 @@ public:
     }
 
 private:
-    struct state final : detail::counted_member<state> {
+    struct state;
+    using readiness = detail::accept_readiness<state, Executor, detail::waits_in_set<socket_type>>;
+
+    struct state final : readiness {
         explicit state(const Executor& with)
-            : service{detail::context_service::of(with)}
-            , executor{with}
-            , acceptor{with} {
-            service.join(*this);
+            : readiness{with} {
+            this->service.join(*this);
         }
-        ~state() { service.leave(*this); }
+        ~state() { this->service.leave(*this); }
 
         std::error_code open(const listen_options& options);
+
+        [[nodiscard]] asio::ip::tcp::endpoint local_endpoint() const {
+            std::error_code ignored;
+            return this->acceptor.local_endpoint(ignored);
+        }
 
         /// Accepts one; none where none waits, or with an error.
         [[nodiscard]] std::optional<socket_type> accept(std::error_code& error) {
 #if defined(__linux__)
             if constexpr (std::is_same_v<socket_type, tcp_socket>) {
                 const int made =
-                    ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-                if (made >= 0) return tcp_socket{executor, made};
+                    ::accept4(this->acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                if (made >= 0) return tcp_socket{this->executor, made};
                 error.assign(errno, asio::error::get_system_category());
                 return std::nullopt;
             } else
 #endif
             {
-                socket_type made{executor};
-                acceptor.accept(made, error);
+                socket_type made{this->executor};
+                this->acceptor.accept(made, error);
                 if (error) return std::nullopt;
                 return made;
             }
+        }
+
+        /// Those that wait are accepted, as the loop does it.
+        void connections_wait(std::error_code error) {
+            if (closed || paused) return;
+            const auto keep = loop;
+            accept_all(*this, error);
+        }
+
+        /// Out of descriptors or memory: waiting for readiness would spin.
+        void pause() {
+            paused = true;
+            this->service.schedule(*this, this->service.precise_now() + timer_wheel::resolution,
+                                   this->executor);
         }
 
         void close() noexcept {
             // Once closed, it may be destroyed on any thread.
             if (closed) return;
             closed = true;
+            this->stop_waiting();
             std::error_code ignored;
-            acceptor.close(ignored);
-            service.cancel(*this);
+            this->acceptor.close(ignored);
+            this->service.cancel(*this);
             loop.reset();
         }
 
         void on_deadline() noexcept override {
-            asio::post(executor, [self = detail::intrusive_ptr<state>{this}] {
-                if (!self->closed && self->resume) self->resume(*self);
+            asio::post(this->executor, [self = detail::intrusive_ptr<state>{this}] {
+                if (!std::exchange(self->paused, false) || self->closed) return;
+                self->await_connections();
+                self->await_more();
             });
         }
         void on_shutdown() noexcept override {
             closed = true;
+            this->stop_waiting();
             loop.reset();
         }
 
-        detail::context_service& service;
-        Executor executor;
-        asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor;
-        void (*resume)(state&) = nullptr; ///< accepts again after a pause
-        std::shared_ptr<void> loop;
+        void (*accept_all)(state&, std::error_code) = nullptr;
+        std::shared_ptr<void> loop; ///< what `accept_all` calls
+        bool paused = false;
         bool closed = false;
     };
 
@@ -140,52 +160,40 @@ private:
         Accepted accepted;
         Failed failed;
 
-        static void start(const detail::intrusive_ptr<state>& with, Accepted&& accepted, Failed&& failed) {
-            if (with->closed || with->loop) return;
-            with->loop = std::make_shared<accept_loop>(accept_loop{std::move(accepted), std::move(failed)});
-            with->resume = [](state& self) { wait(detail::intrusive_ptr<state>{&self}); };
-            wait(with);
+        static void start(state& with, Accepted&& accepted, Failed&& failed) {
+            if (with.closed || with.loop) return;
+            with.loop = std::make_shared<accept_loop>(accept_loop{std::move(accepted), std::move(failed)});
+            with.accept_all = &accept_all;
+            with.await_connections();
         }
 
-        static void wait(detail::intrusive_ptr<state> self) {
-            auto& acceptor = self->acceptor;
-            acceptor.async_wait(asio::socket_base::wait_read,
-                                [self = std::move(self)](std::error_code error) {
-                                    if (self->closed) return;
-                                    const auto keep = self->loop;
-                                    if (error)
-                                        static_cast<accept_loop*>(keep.get())->failed(error);
-                                    else
-                                        accept_all(self);
-                                });
-        }
-
-        static void accept_all(const detail::intrusive_ptr<state>& self) {
-            const auto keep = self->loop;
-            auto& loop = *static_cast<accept_loop*>(keep.get());
+        static void accept_all(state& self, std::error_code error) {
+            auto& loop = *static_cast<accept_loop*>(self.loop.get());
+            if (error) return loop.failed(error);
             // What a callback throws doesn't end the listening.
             struct on_exit {
-                const detail::intrusive_ptr<state>& self;
-                bool waits = true;
+                state& self;
+                bool drained = false;
                 ~on_exit() {
-                    if (waits && !self->closed) wait(self);
+                    if (self.closed || self.paused) return;
+                    if (drained)
+                        self.await_connections();
+                    else
+                        self.await_more();
                 }
             } exit{self};
             // Bounded, so that a flood of connections does not starve those that are open.
-            for (int count = 0; count < 64 && !self->closed; ++count) {
-                std::error_code error;
-                if (auto socket = self->accept(error)) {
+            for (int count = 0; count < 64 && !self.closed; ++count) {
+                if (auto socket = self.accept(error)) {
                     loop.accepted(std::move(*socket));
                     continue;
                 }
-                if (error == asio::error::would_block || error == asio::error::try_again) break;
+                exit.drained = error == asio::error::would_block || error == asio::error::try_again;
+                if (exit.drained) return;
                 if (error == asio::error::connection_aborted || error == asio::error::interrupted) continue;
-                if (self->closed) return;
-                // Out of descriptors or memory: waiting for readiness would spin. First the retry, then the
-                // application, which may throw.
-                exit.waits = false;
-                self->service.schedule(*self, self->service.precise_now() + timer_wheel::resolution,
-                                       self->executor);
+                if (self.closed) return;
+                // First the retry, then the application, which may throw.
+                self.pause();
                 return loop.failed(error);
             }
         }
@@ -197,35 +205,36 @@ private:
 template <class Executor>
 std::error_code listener<Executor>::state::open(const listen_options& options) {
     using asio::ip::tcp;
+    auto& listening = this->acceptor;
     std::error_code error;
     asio::ip::address address = asio::ip::address_v6::any();
     if (!options.host.empty()) address = asio::ip::make_address(options.host, error);
     if (error) return error;
     tcp::endpoint endpoint{address, options.port};
-    acceptor.open(endpoint.protocol(), error);
+    listening.open(endpoint.protocol(), error);
     if (error && options.host.empty()) {
         // A machine without IPv6.
         endpoint = {asio::ip::address_v4::any(), options.port};
-        acceptor.open(endpoint.protocol(), error);
+        listening.open(endpoint.protocol(), error);
     }
     if (error) return error;
     std::error_code ignored;
     if (options.host.empty() && endpoint.address().is_v6())
-        acceptor.set_option(asio::ip::v6_only{false}, ignored);
-    acceptor.set_option(asio::socket_base::reuse_address{true}, ignored);
+        listening.set_option(asio::ip::v6_only{false}, ignored);
+    listening.set_option(asio::socket_base::reuse_address{true}, ignored);
     if (options.reuse_port) {
 #if defined(SO_REUSEPORT)
         const int on = 1;
-        if (::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        if (::setsockopt(listening.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
             error = std::error_code{errno, asio::error::get_system_category()};
 #else
         error = asio::error::operation_not_supported;
 #endif
     }
-    if (!error) acceptor.bind(endpoint, error);
-    if (!error) acceptor.listen(options.backlog, error);
-    if (!error) acceptor.non_blocking(true, error);
-    if (error) acceptor.close(ignored);
+    if (!error) listening.bind(endpoint, error);
+    if (!error) listening.listen(options.backlog, error);
+    if (!error) listening.non_blocking(true, error);
+    if (error) listening.close(ignored);
     return error;
 }
 

@@ -7,8 +7,7 @@
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
-
-#include <asio/posix/basic_stream_descriptor.hpp>
+#include <duplex/net/detail/repeated_wait.hpp>
 
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -25,10 +24,17 @@ namespace duplex::detail {
 /// Who waits in a poll set.
 class poll_member : public turn_member {
 public:
-    /// Something has changed. Each kind of readiness is told once, when it begins: the member reads or writes
-    /// until the socket has had enough. `more`: a read may stop early, at urgent data or before the end, and
-    /// of what is behind it nothing more is told. On the loop's thread; may throw what a callback throws.
-    virtual void on_ready(bool readable, bool writable, bool more) = 0;
+    /// Something has changed; `events` are those of epoll. Each kind of readiness is told once, when it
+    /// begins: the member reads or writes until the socket has had enough. On the loop's thread; may throw
+    /// what a callback throws.
+    virtual void on_ready(std::uint32_t events) = 0;
+
+    /// It may be written, or has broken.
+    static constexpr std::uint32_t may_write = EPOLLOUT | EPOLLHUP | EPOLLERR;
+    /// A read may stop early, at urgent data or before the end, and of what is behind it nothing more is
+    /// told.
+    static constexpr std::uint32_t read_on = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+    static constexpr std::uint32_t may_read = EPOLLIN | read_on;
 
 protected:
     ~poll_member() = default;
@@ -37,7 +43,7 @@ protected:
 /// An epoll set of our own, whose one descriptor Asio waits for: a turn of the loop costs Asio's machinery
 /// once, however many sockets are ready, and a socket has neither an operation nor any memory there.
 /// Everything runs on the thread that runs the context.
-class poll_set final : public asio::execution_context::service {
+class poll_set final : public asio::execution_context::service, private wait_owner {
 public:
     using key_type = poll_set;
     inline static asio::execution_context::id id;
@@ -46,7 +52,7 @@ public:
         : asio::execution_context::service{context}
         , context_{static_cast<asio::io_context&>(context)}
         , turns_{asio::use_service<context_service>(context).turns()}
-        , set_{context_} {}
+        , set_{context_, *this} {}
 
     /// Begins to tell when the socket becomes readable.
     [[nodiscard]] std::error_code add(int socket, poll_member& member) {
@@ -77,8 +83,7 @@ public:
 
     void let_go() noexcept {
         if (--holders_ != 0 || !armed_) return;
-        std::error_code ignored;
-        set_.cancel(ignored);
+        set_.cancel();
     }
 
 private:
@@ -92,18 +97,14 @@ private:
     static constexpr std::size_t busy = 4;
 
     void shutdown() noexcept override {
-        std::error_code ignored;
-        set_.close(ignored);
+        set_.close();
         count_ = next_ = 0;
     }
 
     [[nodiscard]] std::error_code open() {
         const int made = ::epoll_create1(EPOLL_CLOEXEC);
         if (made < 0) return {errno, asio::error::get_system_category()};
-        std::error_code error;
-        set_.assign(made, error);
-        if (error) ::close(made);
-        return error;
+        return set_.assign(made);
     }
 
     std::error_code control(int what, int socket, std::uint32_t events, poll_member* member) noexcept {
@@ -116,11 +117,13 @@ private:
 
     void arm() {
         armed_ = true;
-        set_.async_wait(asio::posix::descriptor_base::wait_read, [this](std::error_code) {
-            armed_ = false;
-            // Also after it was called off: somebody may have come since.
-            run();
-        });
+        set_.start();
+    }
+
+    void on_wait_over() override {
+        armed_ = false;
+        // Also after it was called off: somebody may have come since.
+        run();
     }
 
     void run() {
@@ -129,7 +132,7 @@ private:
             poll_set& self;
             ~on_exit() {
                 self.running_ = false;
-                if (self.next_ != self.count_)
+                if (self.next_ != self.count_ || self.more_)
                     asio::post(self.context_, [&set = self] { set.run(); });
                 else if (self.holders_ != 0 && !self.armed_ && self.set_.is_open())
                     self.arm();
@@ -146,10 +149,7 @@ private:
                 const epoll_event& each = events_[next_++];
                 // Gone since.
                 if (!each.data.ptr) continue;
-                static_cast<poll_member*>(each.data.ptr)
-                    ->on_ready((each.events & ~std::uint32_t{EPOLLOUT}) != 0,
-                               (each.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0,
-                               (each.events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+                static_cast<poll_member*>(each.data.ptr)->on_ready(each.events);
             }
             turns_.pass();
             if ((count_ < busy && turns_.empty()) || context_.stopped()) break;
@@ -158,19 +158,24 @@ private:
 
     /// Asks which sockets are ready; false: none.
     [[nodiscard]] bool wait() noexcept {
-        const int found = ::epoll_wait(set_.native_handle(), events_.data(), static_cast<int>(batch), 0);
+        int found = 0;
+        do {
+            found = ::epoll_wait(set_.native_handle(), events_.data(), static_cast<int>(batch), 0);
+        } while (found < 0 && errno == EINTR);
         next_ = 0;
         count_ = found > 0 ? static_cast<std::size_t>(found) : 0;
+        more_ = count_ == batch;
         return count_ != 0;
     }
 
     asio::io_context& context_;
     loop_turns& turns_;
-    asio::posix::basic_stream_descriptor<asio::io_context::executor_type> set_;
+    repeated_wait set_;
     std::array<epoll_event, batch> events_;
     std::size_t next_ = 0;
     std::size_t count_ = 0;
     std::size_t holders_ = 0;
+    bool more_ = false; ///< there may be some of whom nothing is told anew
     bool armed_ = false;
     bool running_ = false;
 };

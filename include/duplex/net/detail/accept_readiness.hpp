@@ -1,0 +1,99 @@
+#pragma once
+
+#include <duplex/net/concepts.hpp>
+#include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/context_member.hpp>
+#include <duplex/net/detail/context_service.hpp>
+#include <duplex/net/detail/intrusive_ptr.hpp>
+#include <duplex/net/detail/poll_set.hpp>
+
+#include <asio/basic_socket_acceptor.hpp>
+#include <asio/ip/tcp.hpp>
+
+#include <cstdint>
+#include <system_error>
+
+namespace duplex::detail {
+
+/// How a listener learns that somebody wants to connect: by an operation of Asio's. `State::connections_wait`
+/// is told, again after each `await_connections`.
+template <class State, class Executor, bool Polled>
+class accept_readiness : public counted_member<State> {
+public:
+    explicit accept_readiness(const Executor& with)
+        : service{context_service::of(with)}
+        , executor{with}
+        , acceptor{with} {}
+    void await_connections() {
+        acceptor.async_wait(asio::socket_base::wait_read,
+                            [self = intrusive_ptr<State>{static_cast<State*>(this)}](std::error_code error) {
+                                self->connections_wait(error);
+                            });
+    }
+    /// The same where some may be waiting already.
+    void await_more() { await_connections(); }
+    void stop_waiting() noexcept {}
+
+    context_service& service;
+    Executor executor;
+    asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor;
+
+protected:
+    ~accept_readiness() = default;
+};
+
+#if defined(__linux__)
+/// Or in the poll set of its context, where those that it accepts wait, too.
+template <class State, class Executor>
+class accept_readiness<State, Executor, true> : public counted_member<State, poll_member> {
+public:
+    explicit accept_readiness(const Executor& with)
+        : service{context_service::of(with)}
+        , executor{with}
+        , acceptor{with} {}
+    void await_connections() {
+        if (polls_) return;
+        auto& polls = asio::use_service<poll_set>(context_of(executor));
+        if (const auto error = polls.add(acceptor.native_handle(), *this))
+            return asio::post(executor, [self = intrusive_ptr<State>{static_cast<State*>(this)}, error] {
+                self->connections_wait(error);
+            });
+        polls_ = &polls;
+        polls.hold();
+    }
+    void await_more() {
+        if (service.turns().add(*this, executor)) this->add_owner();
+    }
+    /// Before the socket is closed.
+    void stop_waiting() noexcept {
+        if (!polls_) return;
+        polls_->remove(acceptor.native_handle(), *this);
+        polls_->let_go();
+        polls_ = nullptr;
+    }
+
+    context_service& service;
+    Executor executor;
+    asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor;
+
+protected:
+    ~accept_readiness() = default;
+
+private:
+    void on_ready(std::uint32_t) final { tell(); }
+    void on_turn() final {
+        tell();
+        this->drop_owner();
+    }
+    void on_turn_dropped() noexcept final { this->drop_owner(); }
+
+    void tell() {
+        const intrusive_ptr<State> self{static_cast<State*>(this)};
+        self->connections_wait({});
+    }
+
+    poll_set* polls_ = nullptr;
+};
+#endif
+
+} // namespace duplex::detail
