@@ -63,12 +63,12 @@ TEST_CASE("what a thread lends when its buffers are gone is new, and not kept") 
             bool* lent = nullptr;
             ~late() {
                 if (!lent) return;
-                auto& here = duplex::detail::thread_buffers::here();
+                using duplex::detail::thread_buffers;
                 const auto lease = receive_lease::take();
-                auto queue = here.take_queue();
+                auto queue = thread_buffers::take_queue();
                 *lent = lease && queue;
                 // Freed: the leak checker watches.
-                here.keep_queue(std::move(queue));
+                thread_buffers::keep_queue(queue.release());
             }
         };
         // Destroyed after what the thread keeps warm, which is made later.
@@ -80,19 +80,18 @@ TEST_CASE("what a thread lends when its buffers are gone is new, and not kept") 
 }
 
 TEST_CASE("an emptied send queue is kept warm for the next sender") {
-    auto& here = duplex::detail::thread_buffers::here();
-    auto queue = here.take_queue();
+    using duplex::detail::thread_buffers;
+    auto queue = thread_buffers::take_queue();
     REQUIRE(queue);
     const auto* at = queue.get();
-    here.keep_queue(std::move(queue));
-    auto again = here.take_queue();
+    thread_buffers::keep_queue(queue.release());
+    auto again = thread_buffers::take_queue();
     CHECK(again.get() == at);
-    here.keep_queue(nullptr);
     std::vector<std::unique_ptr<duplex::send_queue>> many;
-    constexpr std::size_t most = duplex::detail::thread_buffers::kept_queues;
+    constexpr std::size_t most = thread_buffers::kept_queues;
     while (many.size() < most + 10)
-        many.push_back(here.take_queue());
+        many.push_back(thread_buffers::take_queue());
     for (auto& each : many)
-        here.keep_queue(std::move(each));
-    CHECK(here.queues.size() == most);
+        thread_buffers::keep_queue(each.release());
+    CHECK(thread_buffers::queues() == most);
 }

@@ -63,8 +63,6 @@ struct push_row {
 constexpr std::array pushes{
     push_row{"copy", 1000,
              [](send_queue& q, offer& o) { return q.push_copy(header_of(o.payload), view(o.payload)); }},
-    push_row{"short", 100,
-             [](send_queue& q, offer& o) { return q.push_short(opcode::binary, view(o.payload)); }},
     push_row{"owned, small", 1000,
              [](send_queue& q, offer& o) { return q.push_owned(header_of(o.payload), std::move(o.own)); }},
     push_row{"owned", large,

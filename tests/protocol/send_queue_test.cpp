@@ -403,12 +403,39 @@ TEST_CASE("whatever is pushed, held and half written, whole frames in order come
     }
 }
 
+TEST_CASE("puts a short message behind the others, where the block has room for it") {
+    send_queue queue;
+    CHECK_FALSE(queue.push_short(opcode::text, view("none yet")));
+    CHECK(queue.empty());
+    REQUIRE(queue.push_copy(header_of(opcode::binary, "first"), view("first")));
+    octets expected = on_wire(opcode::binary, "first");
+    // Each way of copying: its ends and middle.
+    for (std::size_t size = 0; size <= 125; ++size) {
+        octets text(size, 't');
+        for (std::size_t i = 0; i < size; ++i)
+            text[i] = static_cast<char>('A' + i % 50);
+        if (!queue.push_short(opcode::text, view(text))) {
+            // No room: the longer way makes some.
+            const auto bytes = queue.bytes();
+            REQUIRE(bytes == expected.size());
+            REQUIRE(queue.push_copy(header_of(opcode::text, text), view(text)));
+        }
+        expected += on_wire(opcode::text, text);
+    }
+    std::array<segment, 1> out;
+    REQUIRE(queue.gather(out) == 1);
+    queue.hold();
+    // What is being written does not move.
+    CHECK_FALSE(queue.push_short(opcode::text, view("held")));
+    CHECK(drained(queue) == expected);
+}
+
 TEST_CASE("tells when all there is to write is one segment") {
     send_queue queue;
     CHECK(queue.only_segment().empty());
-    REQUIRE(queue.push_short(opcode::text, view("one")));
+    REQUIRE(queue.push_copy(header_of(opcode::binary, "one"), view("one")));
     REQUIRE(queue.push_copy(header_of(opcode::binary, "two"), view("two")));
-    const octets both = on_wire(opcode::text, "one") + on_wire(opcode::binary, "two");
+    const octets both = on_wire(opcode::binary, "one") + on_wire(opcode::binary, "two");
     CHECK(to_octets(queue.only_segment()) == both);
     queue.consumed(3);
     CHECK(to_octets(queue.only_segment()) == both.substr(3));

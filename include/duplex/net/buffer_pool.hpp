@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/detail/nothrow.hpp>
 #include <duplex/protocol/send_queue.hpp>
 
@@ -13,16 +14,148 @@
 
 namespace duplex {
 
+namespace detail {
+
+/// Empty send queues beyond the one that is at hand.
+struct queue_store {
+    std::vector<std::unique_ptr<send_queue>> queues;
+    std::size_t bytes = 0; ///< of memory in them
+};
+
+/// What is looked at for every message: plain data costs less to reach than what has a destructor.
+struct warm_slots {
+    std::array<std::byte*, 4> receive{};
+    unsigned receive_count = 0;
+    unsigned receive_limit = 0; ///< none before the thread has an owner for it all, and after
+    send_queue* queue = nullptr;
+    queue_store* further = nullptr;
+    bool gone = false; ///< the thread is ending: objects with static storage may still come
+};
+
+/// What a thread keeps warm for the connections it serves: an idle connection holds neither of them.
+class thread_buffers {
+public:
+    /// Bytes of a receive buffer.
+    static constexpr std::size_t receive_size = std::size_t{64} * 1024;
+    /// A message to all fills the queues of many connections before the first of them is written.
+    static constexpr std::size_t kept_queues = 1024;
+    /// Memory of all kept queues together; beyond it each keeps room for a few messages.
+    static constexpr std::size_t kept_queue_bytes = std::size_t{1} << 20;
+    static constexpr std::size_t small_block = 1024;
+
+    /// Null when memory ran out.
+    [[nodiscard]] static std::byte* take_receive() noexcept {
+        auto& here = warm_;
+        if (here.receive_count != 0) [[likely]]
+            return here.receive[--here.receive_count];
+        return new (std::nothrow) std::byte[receive_size];
+    }
+
+    DUPLEX_ALWAYS_INLINE static void keep_receive(std::byte* buffer) noexcept {
+        auto& here = warm_;
+        if (here.receive_count < here.receive_limit) [[likely]]
+            here.receive[here.receive_count++] = buffer;
+        else
+            keep_further_receive(buffer);
+    }
+
+    /// Null when memory ran out.
+    [[nodiscard]] static std::unique_ptr<send_queue> take_queue() noexcept {
+        auto& here = warm_;
+        if (here.queue != nullptr) [[likely]]
+            return std::unique_ptr<send_queue>{std::exchange(here.queue, nullptr)};
+        return take_further_queue();
+    }
+
+    /// Takes over an empty queue.
+    DUPLEX_ALWAYS_INLINE static void keep_queue(send_queue* queue) noexcept {
+        auto& here = warm_;
+        if (here.receive_limit != 0 && here.queue == nullptr) [[likely]]
+            here.queue = queue;
+        else
+            keep_further_queue(std::unique_ptr<send_queue>{queue});
+    }
+
+    /// Queues kept on this thread.
+    [[nodiscard]] static std::size_t queues() noexcept {
+        return (warm_.queue != nullptr ? 1 : 0) +
+               (warm_.further != nullptr ? warm_.further->queues.size() : 0);
+    }
+
+    /// Frees the queues.
+    static void drop_queues() noexcept {
+        delete std::exchange(warm_.queue, nullptr);
+        if (warm_.further != nullptr) {
+            warm_.further->queues.clear();
+            warm_.further->bytes = 0;
+        }
+    }
+
+private:
+    /// Owns what is warm, and frees it when the thread ends.
+    struct owner : queue_store {
+        ~owner() {
+            auto& here = warm_;
+            while (here.receive_count != 0)
+                delete[] here.receive[--here.receive_count];
+            delete std::exchange(here.queue, nullptr);
+            here = {};
+            here.gone = true;
+        }
+    };
+
+    /// True where this thread keeps something from now on.
+    [[nodiscard]] static bool open() noexcept {
+        auto& here = warm_;
+        if (here.gone || here.further != nullptr) return false;
+        thread_local owner all;
+        here.further = &all;
+        here.receive_limit = static_cast<unsigned>(here.receive.size());
+        return true;
+    }
+
+    DUPLEX_NEVER_INLINE static void keep_further_receive(std::byte* buffer) noexcept {
+        if (!open()) return delete[] buffer;
+        warm_.receive[warm_.receive_count++] = buffer;
+    }
+
+    [[nodiscard]] DUPLEX_NEVER_INLINE static std::unique_ptr<send_queue> take_further_queue() noexcept {
+        auto* const all = warm_.further;
+        if (all == nullptr || all->queues.empty())
+            return std::unique_ptr<send_queue>{new (std::nothrow) send_queue};
+        auto taken = std::move(all->queues.back());
+        all->queues.pop_back();
+        all->bytes -= taken->memory();
+        return taken;
+    }
+
+    DUPLEX_NEVER_INLINE static void keep_further_queue(std::unique_ptr<send_queue> queue) noexcept {
+        if (open()) {
+            warm_.queue = queue.release();
+            return;
+        }
+        auto* const all = warm_.further;
+        if (all == nullptr || all->queues.size() + 1 >= kept_queues) return queue.reset();
+        if (all->bytes + queue->memory() > kept_queue_bytes) queue->trim(small_block);
+        const std::size_t memory = queue->memory();
+        if (nothrow([&] { all->queues.push_back(std::move(queue)); })) all->bytes += memory;
+    }
+
+    inline static thread_local constinit warm_slots warm_{};
+};
+
+} // namespace detail
+
 /// A receive buffer lent by the thread it is taken from. Goes back, to the thread it is dropped on, by
 /// itself.
 class receive_lease {
 public:
     /// Bytes of a buffer. One read fills at most this much.
-    static constexpr std::size_t size = std::size_t{64} * 1024;
+    static constexpr std::size_t size = detail::thread_buffers::receive_size;
 
     receive_lease() noexcept = default;
     receive_lease(receive_lease&& other) noexcept
-        : memory_{std::move(other.memory_)} {}
+        : memory_{std::exchange(other.memory_, nullptr)} {}
     receive_lease& operator=(receive_lease&& other) noexcept {
         std::swap(memory_, other.memory_);
         return *this;
@@ -30,87 +163,27 @@ public:
     ~receive_lease() { give_back(); }
 
     /// Borrows a buffer; empty when memory ran out.
-    [[nodiscard]] static receive_lease take() noexcept;
-    void give_back() noexcept;
+    [[nodiscard]] static receive_lease take() noexcept {
+        return receive_lease{detail::thread_buffers::take_receive()};
+    }
+    /// The same where it holds none.
+    void refill() noexcept {
+        if (memory_ == nullptr) memory_ = detail::thread_buffers::take_receive();
+    }
+    DUPLEX_ALWAYS_INLINE void give_back() noexcept {
+        if (memory_ != nullptr) detail::thread_buffers::keep_receive(std::exchange(memory_, nullptr));
+    }
 
     [[nodiscard]] explicit operator bool() const noexcept { return memory_ != nullptr; }
     [[nodiscard]] std::span<std::byte> bytes() const noexcept {
-        return memory_ ? std::span<std::byte>{memory_.get(), size} : std::span<std::byte>{};
+        return {memory_, memory_ != nullptr ? size : 0};
     }
 
 private:
-    std::unique_ptr<std::byte[]> memory_;
+    explicit receive_lease(std::byte* memory) noexcept
+        : memory_{memory} {}
+
+    std::byte* memory_ = nullptr;
 };
-
-namespace detail {
-
-/// What a thread keeps warm for the connections it serves: an idle connection holds neither of them.
-struct thread_buffers {
-    /// Set when the thread's warm buffers are gone: objects with static storage are destroyed later.
-    inline static thread_local bool gone = false;
-
-    thread_buffers() noexcept = default;
-    thread_buffers(const thread_buffers&) = delete;
-    thread_buffers& operator=(const thread_buffers&) = delete;
-    ~thread_buffers() { gone = true; }
-
-    static constexpr std::size_t kept = 4;
-    /// A message to all fills the queues of many connections before the first of them is written.
-    static constexpr std::size_t kept_queues = 1024;
-    /// Memory of all kept queues together; beyond it each keeps room for a few messages.
-    static constexpr std::size_t kept_queue_bytes = std::size_t{1} << 20;
-    static constexpr std::size_t small_block = 1024;
-
-    std::array<std::unique_ptr<std::byte[]>, kept> receive;
-    std::vector<std::unique_ptr<send_queue>> queues;
-    std::size_t receive_count = 0;
-    std::size_t queue_bytes = 0;
-
-    [[nodiscard]] static thread_buffers& here() noexcept {
-        // Set once a thread: a plain pointer costs less to look at than a guarded object.
-        constinit thread_local static thread_buffers* found = nullptr;
-        if (found == nullptr) [[unlikely]] {
-            thread_local thread_buffers buffers;
-            found = &buffers;
-        }
-        return *found;
-    }
-
-    [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {
-        if (gone || queues.empty()) return std::unique_ptr<send_queue>{new (std::nothrow) send_queue};
-        auto taken = std::move(queues.back());
-        queues.pop_back();
-        queue_bytes -= taken->memory();
-        return taken;
-    }
-
-    void keep_queue(std::unique_ptr<send_queue>&& queue) noexcept {
-        if (gone || !queue || queues.size() == kept_queues) return;
-        if (queue_bytes + queue->memory() > kept_queue_bytes) queue->trim(small_block);
-        const std::size_t memory = queue->memory();
-        if (nothrow([&] { queues.push_back(std::move(queue)); })) queue_bytes += memory;
-    }
-};
-
-} // namespace detail
-
-inline receive_lease receive_lease::take() noexcept {
-    auto& here = detail::thread_buffers::here();
-    receive_lease lease;
-    if (!here.gone && here.receive_count != 0)
-        lease.memory_ = std::move(here.receive[--here.receive_count]);
-    else
-        lease.memory_.reset(new (std::nothrow) std::byte[size]);
-    return lease;
-}
-
-inline void receive_lease::give_back() noexcept {
-    if (!memory_) return;
-    auto& here = detail::thread_buffers::here();
-    if (!here.gone && here.receive_count != detail::thread_buffers::kept)
-        here.receive[here.receive_count++] = std::move(memory_);
-    else
-        memory_.reset();
-}
 
 } // namespace duplex

@@ -143,9 +143,10 @@ public:
 
     /// Server: the request that `async_read_request` has read; null before, and after it was answered.
     [[nodiscard]] const server_handshake* request() const noexcept {
-        const auto* opening = state_->opening_.get();
-        const bool waits = opening && opening->server && !opening->waiting && !state_->is_ended();
-        return waits && opening->server->response().empty() ? &*opening->server : nullptr;
+        auto* const opening = state_->opening_.get();
+        const auto* server =
+            opening && !opening->waiting && !state_->is_ended() ? opening->server() : nullptr;
+        return server && server->response().empty() ? server : nullptr;
     }
 
     /// Server: reads the request if need be and answers it. Handler: `void(std::error_code)`; none when open.

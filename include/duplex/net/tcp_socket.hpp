@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 
 #include <asio/basic_stream_socket.hpp>
@@ -103,7 +104,8 @@ public:
 
     /// Reads without waiting. `asio::error::would_block` where nothing has come, `asio::error::eof` at the
     /// end.
-    [[nodiscard]] std::size_t read_some(asio::mutable_buffer into, std::error_code& error) noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t read_some(asio::mutable_buffer into,
+                                                             std::error_code& error) noexcept {
         const auto size =
             retried([&] { return ::recv(handle_, into.data(), into.size(), MSG_DONTWAIT); }, error);
         if (size == 0 && !error && into.size() != 0) error = asio::error::eof;
@@ -111,7 +113,8 @@ public:
     }
 
     /// Writes without waiting what there is room for.
-    [[nodiscard]] std::size_t write_some(asio::const_buffer from, std::error_code& error) noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t write_some(asio::const_buffer from,
+                                                              std::error_code& error) noexcept {
         return retried([&] { return ::send(handle_, from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL); },
                        error);
     }
@@ -151,12 +154,13 @@ public:
     }
 
 private:
-    [[nodiscard]] static std::error_code result(int returned) noexcept {
+    [[nodiscard]] DUPLEX_NEVER_INLINE static std::error_code result(int returned) noexcept {
         return returned == 0 ? std::error_code{} : std::error_code{errno, asio::error::get_system_category()};
     }
 
     template <class Call>
-    [[nodiscard]] static std::size_t retried(Call call, std::error_code& error) noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE static std::size_t retried(Call call,
+                                                                  std::error_code& error) noexcept {
         for (;;) {
             const ssize_t done = call();
             if (done >= 0) [[likely]] {
@@ -164,7 +168,7 @@ private:
                 return static_cast<std::size_t>(done);
             }
             if (errno == EINTR) continue;
-            error.assign(errno, asio::error::get_system_category());
+            error = result(-1);
             return 0;
         }
     }

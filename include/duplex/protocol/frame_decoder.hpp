@@ -65,7 +65,7 @@ public:
     /// next, right or wrong.
     [[nodiscard]] bool take_short(short_message& found, std::size_t limit) noexcept {
         const bool masked = self_ == role::server;
-        const std::size_t head = frame_header_size(0, masked);
+        const std::size_t head = masked ? 6 : 2;
         if (held_ != 0 || unread() < head) return false;
         // FIN, no reserved bit, text or binary; masked as it has to be, and the length in seven bits.
         const auto first = std::to_integer<unsigned>(at_[0]);

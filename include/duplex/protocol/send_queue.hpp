@@ -1,6 +1,8 @@
 #pragma once
 
 #include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/detail/copy_short.hpp>
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/detail/nothrow.hpp>
 #include <duplex/core/frame_header.hpp>
 #include <duplex/core/mask.hpp>
@@ -37,6 +39,11 @@ public:
     /// room behind it.
     static constexpr std::size_t control_capacity = 2048;
 
+    send_queue() noexcept = default;
+    send_queue(const send_queue&) = delete;
+    send_queue& operator=(const send_queue&) = delete;
+    DUPLEX_NEVER_INLINE ~send_queue() {}
+
     // --- filling the data lane; each returns false when memory ran out, and then has changed nothing ---
 
     /// Copies the payload, masking it where the header says so.
@@ -48,16 +55,21 @@ public:
         return true;
     }
 
-    /// Copies a payload of at most 125 bytes behind a header that is not masked.
-    [[nodiscard]] bool push_short(opcode op, std::span<const std::byte> payload) noexcept {
-        if (tail_closed_ && !seal_tail()) return false;
-        std::byte* at = tail_.prepare(2 + payload.size());
-        if (at == nullptr) return false;
+    /// Bytes of the header of a frame of at most 125 bytes that is not masked.
+    static constexpr std::size_t short_header = 2;
+
+    /// Copies a payload of at most 125 bytes behind a header that is not masked, where the block has room;
+    /// false, and nothing done, where it has none.
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE bool push_short(opcode op,
+                                                       std::span<const std::byte> payload) noexcept {
+        const std::size_t size = short_header + payload.size();
+        if (tail_closed_ || tail_.capacity() - tail_.size() < size) return false;
+        std::byte* const at = tail_.data() + tail_.size();
         at[0] = std::byte{0x80} | static_cast<std::byte>(op);
         at[1] = static_cast<std::byte>(payload.size());
-        if (!payload.empty()) std::memcpy(at + 2, payload.data(), payload.size());
-        tail_.commit(2 + payload.size());
-        data_bytes_ += 2 + payload.size();
+        detail::copy_short(at + short_header, payload.data(), payload.size());
+        tail_.commit(size);
+        data_bytes_ += size;
         return true;
     }
 
@@ -201,7 +213,7 @@ public:
 
     /// All there is to write where that is one segment of data, as it is most of the time; else empty, and
     /// `gather` tells.
-    [[nodiscard]] segment only_segment() noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE segment only_segment() noexcept {
         if (control_bytes_ != 0 || !pieces_.empty()) return {};
         gathered_control_ = 0;
         gathered_data_ = data_bytes_;
@@ -209,18 +221,14 @@ public:
     }
 
     /// Counts bytes as written, in the order of the last `gather`.
-    void consumed(std::size_t size) noexcept {
+    DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
         writing_ = false;
-        if (gathered_control_ == 0) [[likely]]
-            return consume_data(size);
-        const std::size_t before = std::min(size, gathered_before_);
-        consume_data(before);
-        gathered_before_ -= std::min(gathered_before_, before);
-        size -= before;
-        const std::size_t control = std::min(size, gathered_control_);
-        consume_control(control);
-        gathered_control_ -= control;
-        consume_data(size - control);
+        if (gathered_control_ == 0) [[likely]] {
+            if (size == data_bytes_) [[likely]]
+                return consume_all();
+            return consume_part(size);
+        }
+        consume_both(size);
     }
 
     /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed: needed
@@ -327,12 +335,29 @@ private:
         return count;
     }
 
+    DUPLEX_NEVER_INLINE void consume_both(std::size_t size) noexcept {
+        const std::size_t before = std::min(size, gathered_before_);
+        consume_data(before);
+        gathered_before_ -= std::min(gathered_before_, before);
+        size -= before;
+        const std::size_t control = std::min(size, gathered_control_);
+        consume_control(control);
+        gathered_control_ -= control;
+        consume_data(size - control);
+    }
+
     void consume_data(std::size_t size) noexcept {
-        if (size != data_bytes_) [[unlikely]]
-            return consume_part(size);
-        data_consumed_ += size;
+        if (size == data_bytes_)
+            consume_all();
+        else
+            consume_part(size);
+    }
+
+    DUPLEX_ALWAYS_INLINE void consume_all() noexcept {
+        data_consumed_ += data_bytes_;
         data_bytes_ = 0;
-        if (!pieces_.empty()) drop_pieces();
+        if (!pieces_.empty()) [[unlikely]]
+            drop_pieces();
         borrowing_ = false;
         tail_.clear();
         tail_at_ = 0;
@@ -340,7 +365,7 @@ private:
         boundary_ = data_consumed_;
     }
 
-    void consume_part(std::size_t size) noexcept {
+    DUPLEX_NEVER_INLINE void consume_part(std::size_t size) noexcept {
         if (size == 0) return;
         find_boundary(data_consumed_ + size);
         data_consumed_ += size;
@@ -372,7 +397,7 @@ private:
     }
 
     /// Everything is written: keep the largest block for reuse.
-    void drop_pieces() noexcept {
+    DUPLEX_NEVER_INLINE void drop_pieces() noexcept {
         for (std::size_t i = head_; i < pieces_.size(); ++i)
             if (pieces_[i].block && pieces_[i].own.capacity() > tail_.capacity()) tail_.swap(pieces_[i].own);
         pieces_.clear();

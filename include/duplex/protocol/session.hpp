@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/error.hpp>
 #include <duplex/core/limits.hpp>
 #include <duplex/core/random.hpp>
@@ -112,11 +113,17 @@ public:
     // --- sending ---
 
     /// Queues a text or binary message; the payload is copied.
-    send_status send(opcode op, std::span<const std::byte> payload,
-                     text_is text = text_is::unchecked) noexcept {
-        return send_data(op, text, payload,
-                         [&](const frame_header& header) { return queue_->push_copy(header, payload); });
+    DUPLEX_ALWAYS_INLINE send_status send(opcode op, std::span<const std::byte> payload,
+                                          text_is text = text_is::unchecked) noexcept {
+        if (send_short(op, payload, text)) [[likely]]
+            return send_status::ok;
+        return send_copy(op, payload, text);
     }
+
+    /// The same for the most frequent case alone, as a function to inline: a short message that a server
+    /// sends while some are queued or a queue was lent, and none of it is to be checked. False, and nothing
+    /// done, where it is another.
+    [[nodiscard]] bool send_short(opcode op, std::span<const std::byte> payload, text_is text) noexcept;
 
     send_status send(opcode op, std::string_view payload) noexcept {
         return send(op, std::as_bytes(std::span{payload.data(), payload.size()}));
@@ -180,7 +187,7 @@ public:
 
     /// All there is to write where that is one segment, as it is most of the time; else empty, and `gather`
     /// tells. Lifetime as with `gather`.
-    [[nodiscard]] segment only_segment() noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE segment only_segment() noexcept {
         return queue_ && !expired_ ? queue_->only_segment() : segment{};
     }
 
@@ -190,18 +197,13 @@ public:
     }
 
     /// Counts `size` gathered bytes as written.
-    void consumed(std::size_t size) noexcept {
+    DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
         if (!queue_) return;
         queue_->consumed(size);
         if (size == 0) return;
         keepalive_.write_progress(now_);
-        if (keepalive_.ping_pending() && queue_->control_written() >= ping_mark_) {
-            if (ping_refused_)
-                keepalive_.ping_put_off();
-            else
-                keepalive_.ping_written(now_);
-            deadline_closer_ = true;
-        }
+        if (keepalive_.ping_pending()) [[unlikely]]
+            look_for_ping();
     }
 
     /// Keeps what is borrowed, if it is not written yet: call before the receive window changes. The payload
@@ -280,6 +282,11 @@ public:
     [[nodiscard]] closing::state state() const noexcept { return closing_.now(); }
     /// True until a Close is sent or received, or the connection fails.
     [[nodiscard]] bool is_open() const noexcept { return closing_.may_send(); }
+    /// True where there is nothing to do: the session is open, all that was received has been looked at, all
+    /// that was sent is written and its queue taken back, and no deadline has come closer.
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE bool at_rest() const noexcept {
+        return !queue_ && decoder_.unread() == 0 && closing_.may_send() && !expired_ && !deadline_closer_;
+    }
     /// True while messages may still come.
     [[nodiscard]] bool may_receive() const noexcept { return closing_.may_receive(); }
 
@@ -334,6 +341,7 @@ private:
     [[nodiscard]] event fail_now(errc why) noexcept;
     [[nodiscard]] event report_failure() noexcept;
 
+    send_status send_copy(opcode op, std::span<const std::byte> payload, text_is text) noexcept;
     template <class Push>
     send_status send_data(opcode op, text_is text, std::span<const std::byte> payload, Push push) noexcept;
     template <class Push>
@@ -376,6 +384,8 @@ private:
             control_.reset();
         }
     }
+
+    void look_for_ping() noexcept;
 
     frame_decoder decoder_;
     message_assembler assembler_;

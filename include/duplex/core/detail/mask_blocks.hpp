@@ -1,5 +1,7 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
+
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -61,6 +63,23 @@ inline void mask_ends(std::byte* to, const std::byte* from, std::size_t size, st
     const Block last = load_block<Block>(from + tail) ^ spread_key<Block>(turn_key(key, tail));
     store_block(to, first);
     store_block(to + tail, last);
+}
+
+/// For two to four blocks, in the same way.
+template <class Block>
+inline void mask_pairs(std::byte* to, const std::byte* from, std::size_t size, std::uint32_t key) noexcept {
+    constexpr std::size_t step = sizeof(Block);
+    const std::size_t tail = size - 2 * step;
+    const Block keys = spread_key<Block>(key);
+    const Block end_keys = spread_key<Block>(turn_key(key, tail));
+    const Block a = load_block<Block>(from) ^ keys;
+    const Block b = load_block<Block>(from + step) ^ keys;
+    const Block c = load_block<Block>(from + tail) ^ end_keys;
+    const Block d = load_block<Block>(from + tail + step) ^ end_keys;
+    store_block(to, a);
+    store_block(to + step, b);
+    store_block(to + tail, c);
+    store_block(to + tail + step, d);
 }
 
 /// For one block or more. The last one ends where the data ends; it overlaps the one before it, so it is read
@@ -171,12 +190,9 @@ inline void mask_wide(std::byte* to, const std::byte* from, std::size_t size, st
 
 #endif
 
-/// For more than one vector; not inlined, so that the short payloads are.
-#if defined(__GNUC__)
-__attribute__((noinline))
-#endif
-inline void
-mask_long(std::byte* to, const std::byte* from, std::size_t size, std::uint32_t key) noexcept {
+/// For more than a few vectors; not inlined, so that the short payloads are.
+DUPLEX_NEVER_INLINE inline void mask_long(std::byte* to, const std::byte* from, std::size_t size,
+                                          std::uint32_t key) noexcept {
     if (size >= 512 && mask_wide_usable())
         mask_wide(to, from, size, key);
     else

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_member.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
@@ -34,7 +35,7 @@ public:
     }
 
     /// The time as of the last tick, which costs two loads; while nothing ticks, as exactly as it is known.
-    [[nodiscard]] time_point now() const noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE time_point now() const noexcept {
         if (!ticking_.load(std::memory_order_acquire) && !manual_.load(std::memory_order_relaxed))
             return std::chrono::steady_clock::now();
         return time_point{time_point::duration{now_.load(std::memory_order_relaxed)}};

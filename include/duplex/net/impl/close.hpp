@@ -13,9 +13,10 @@ void connection_state<Stream>::close_then(close_code code, std::string_view reas
     if (!error && !may_wait()) error = errc::out_of_memory;
     if (!error) error = opening_ ? make_error_code(errc::not_open) : close(code, reason);
     if (error) return done.complete(completion::post, error);
-    if (ended_) return done.complete(completion::post, ended_cleanly() ? std::error_code{} : final_error());
+    if (is_.ended)
+        return done.complete(completion::post, ended_cleanly() ? std::error_code{} : final_error());
     waiters_->closes.push_back(done);
-    if (batch_out_) end_batch();
+    if (is_.batch_out) end_batch();
     schedule_flush();
     // Without a reader what still comes is dropped, up to the peer's Close.
     if (!reader_) serve_soon();
@@ -33,10 +34,10 @@ void connection_state<Stream>::on_transport_error(std::error_code error) {
 /// Does what the session says about the transport, and keeps reading as long as somebody wants it.
 template <class Stream>
 void connection_state<Stream>::follow_session() {
-    if (ended_ || opening_) return;
+    if (is_.ended || opening_) return;
     const auto step = session_.transport();
     // While a batch is looked at, its window is needed; what there is to do is done when it is through.
-    if (batch_out_ && step != transport_step::abort) return update_deadline();
+    if (is_.batch_out && step != transport_step::abort) return update_deadline();
     switch (step) {
     case transport_step::keep:
         if (!wants_read()) break;
@@ -46,8 +47,8 @@ void connection_state<Stream>::follow_session() {
             serve_soon();
         break;
     case transport_step::finish:
-        if (session_.queued() == 0 && !writing_ && !shut_) {
-            shut_ = true;
+        if (session_.queued() == 0 && !is_.writing && !is_.shut) {
+            is_.shut = true;
             if (!traits::shutdown_send(stream_)) return end();
         }
         // RFC 6455 7.1.1: wait for the peer's end, so that nothing of ours is cut off by a reset.
@@ -64,15 +65,15 @@ void connection_state<Stream>::follow_session() {
 
 template <class Stream>
 bool connection_state<Stream>::wants_read() noexcept {
-    if (batch_out_ || serving_soon_) return false;
-    if (!reader_) return awaits_close() || released_;
+    if (is_.batch_out || is_.serving_soon) return false;
+    if (!reader_) return awaits_close() || is_.released;
     if (!reader_->whole_life) return true;
     // A run that answers what it reads must not read faster than the answers leave.
-    if (paused_ ? !session_.below_low_watermark() : session_.above_watermark()) {
-        paused_ = true;
+    if (is_.paused ? !session_.below_low_watermark() : session_.above_watermark()) {
+        is_.paused = true;
         return false;
     }
-    paused_ = false;
+    is_.paused = false;
     return true;
 }
 
@@ -105,9 +106,9 @@ std::error_code connection_state<Stream>::final_error() const noexcept {
 
 template <class Stream>
 void connection_state<Stream>::end() {
-    if (ended_) return;
+    if (is_.ended) return;
     const pointer self{this};
-    ended_ = true;
+    is_.ended = true;
     open_.store(false, std::memory_order_release);
     unwatch();
     traits::close(stream_);
@@ -127,13 +128,13 @@ void connection_state<Stream>::end() {
         waiters_->closes.complete_all(completion::post, clean ? std::error_code{} : error);
     }
     // An asynchronous write under way still holds the bytes.
-    if (!writing_) session_.drop_output();
+    if (!is_.writing) session_.drop_output();
     buffered_.store(0, std::memory_order_relaxed);
 }
 
 template <class Stream>
 void connection_state<Stream>::abort() noexcept {
-    if (ended_) return;
+    if (is_.ended) return;
     if (!opening_) {
         session_.fail(errc::aborted);
         if (!ended_cleanly()) result().error = errc::aborted;
@@ -143,8 +144,8 @@ void connection_state<Stream>::abort() noexcept {
 
 template <class Stream>
 void connection_state<Stream>::release() noexcept {
-    released_ = true;
-    if (ended_) return;
+    is_.released = true;
+    if (is_.ended) return;
     const pointer self{this};
     if (opening_) {
         // A refusal is still on its way to the peer; its deadline stays.
@@ -154,10 +155,10 @@ void connection_state<Stream>::release() noexcept {
     if (session_.is_open()) {
         // The peer learns that we go, if its end of the line is free.
         (void)session_.close(close_code::going_away);
-        if (!writing_) write_queued();
+        if (!is_.writing) write_queued();
         return abort();
     }
-    if (batch_out_) return abort();
+    if (is_.batch_out) return abort();
     // A closing handshake is under way: it comes to its end, or to its deadline, without the owner.
     if (reader_) retire_reader(errc::aborted);
     schedule_flush();
@@ -166,7 +167,7 @@ void connection_state<Stream>::release() noexcept {
 
 template <class Stream>
 void connection_state<Stream>::update_deadline() {
-    if (ended_) return;
+    if (is_.ended) return;
     const time_point next = opening_ ? opening_->deadline : session_.next_deadline();
     // A deadline that has moved away is found to have done so when it comes.
     if (next >= scheduled_) return;
@@ -182,18 +183,18 @@ void connection_state<Stream>::on_deadline() noexcept {
 template <class Stream>
 void connection_state<Stream>::on_tick() {
     scheduled_ = no_deadline;
-    if (ended_) return;
+    if (is_.ended) return;
     const time_point now = service_->now();
     if (!opening_) {
         session_.at(now);
         // A slow peer makes room in small steps, long before the system calls the socket writable.
         if constexpr (traits::waits)
-            if (writing_) write_once();
+            if (is_.writing) write_once();
         session_.on_time(now, reading_);
         if (!session_.is_open()) open_.store(false, std::memory_order_release);
-        if (batch_out_) {
+        if (is_.batch_out) {
             // The batch's owner is slow; keepalive doesn't wait for it.
-            if (!writing_) write_queued();
+            if (!is_.writing) write_queued();
             after_write();
             return follow_session();
         }
@@ -203,12 +204,12 @@ void connection_state<Stream>::on_tick() {
     if (now < opening_->deadline) return update_deadline();
     opening_->deadline = no_deadline;
     if (opening_->refused) return end();
-    if (opening_->server && opening_->to_write.empty()) {
-        opening_->server->time_out();
+    if (auto* server = opening_->server(); server && opening_->to_write.empty()) {
+        server->time_out();
         // A peer that doesn't read the answer either is not waited for.
         const auto& times = opening_->options.timeouts;
         opening_->deadline = deadline_after(now, times.close.count() > 0 ? times.close : times.handshake);
-        opening_write(opening_->server->response());
+        opening_write(server->response());
         return update_deadline();
     }
     opening_done(errc::handshake_timeout);
@@ -216,7 +217,7 @@ void connection_state<Stream>::on_tick() {
 
 template <class Stream>
 void connection_state<Stream>::on_shutdown() noexcept {
-    ended_ = true;
+    is_.ended = true;
     open_.store(false, std::memory_order_release);
     if (opening_ && opening_->waiting) std::exchange(opening_->waiting, nullptr)->abandon();
     if (reader_) std::exchange(reader_, nullptr)->abandon();

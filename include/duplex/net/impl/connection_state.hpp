@@ -3,6 +3,7 @@
 // What a connection is made of. The operations are in the neighbouring files: opening.hpp, read.hpp,
 // write.hpp and close.hpp.
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/handshake/outcome.hpp>
 #include <duplex/handshake/server_handshake.hpp>
@@ -23,6 +24,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +35,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 namespace duplex::detail {
 
@@ -121,8 +124,8 @@ protected:
 /// Or in the poll set of its context.
 template <class Stream>
 class readiness<Stream, true> : public counted_member<connection_state<Stream>, poll_member> {
-    void on_ready(bool readable, bool writable, bool more) final {
-        static_cast<connection_state<Stream>&>(*this).became_ready(readable, writable, more);
+    void on_ready(std::uint32_t events) final {
+        static_cast<connection_state<Stream>&>(*this).became_ready(events);
     }
 
 protected:
@@ -130,6 +133,7 @@ protected:
     bool readable_ = false; ///< there may be bytes that nobody has read yet
     bool read_on_ = false;  ///< until nothing is left: a short read need not be the last
     bool held_ = false;     ///< something is under way, for which the context has to run
+    bool telling_ = false;  ///< what is ready is being served
     bool watches_writes_ = false;
 };
 #endif
@@ -156,7 +160,7 @@ public:
     ~connection_state() {
         drop_inbox();
         if (!service_) return;
-        if (!ended_) unwatch();
+        if (!is_.ended) unwatch();
         service_->leave(*this);
         stream_.~Stream();
     }
@@ -186,8 +190,8 @@ public:
     // --- writing (impl/write.hpp) ---
 
     /// Any thread.
-    template <class Payload>
-    send_status send(opcode op, Payload&& payload, text_is text = text_is::unchecked);
+    send_status send(opcode op, std::span<const std::byte> payload, text_is text = text_is::unchecked);
+    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked);
     send_status send_prepared(const prepared_message& message);
     send_status ping(std::span<const std::byte> payload);
     std::error_code close(close_code code, std::string_view reason);
@@ -223,7 +227,7 @@ public:
     // --- state ---
 
     [[nodiscard]] executor_type get_executor() noexcept { return stream_.get_executor(); }
-    [[nodiscard]] bool is_ended() const noexcept { return ended_; }
+    [[nodiscard]] bool is_ended() const noexcept { return is_.ended; }
     [[nodiscard]] bool here() noexcept { return runs_here(stream_.get_executor()); }
     /// Any thread.
     [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
@@ -255,14 +259,22 @@ public:
             : options{with} {}
 
         connection_options options;
-        std::optional<server_handshake> server;
-        std::optional<client_handshake> client;
+        std::variant<std::monostate, server_handshake, client_handshake> side{};
         waiter<std::error_code>* waiting = nullptr;
         time_point deadline = no_deadline;
         std::string_view to_write{};
         /// Set by an accept that first has to read the request.
         std::shared_ptr<const server_handshake_options> accept_options{};
-        bool refused = false; ///< the answer is written; the peer's end is awaited
+        bool refused = false;    ///< the answer is written; the peer's end is awaited
+        bool initiating = false; ///< inside the function that began the operation
+
+        [[nodiscard]] server_handshake* server() noexcept { return std::get_if<server_handshake>(&side); }
+        [[nodiscard]] client_handshake* client() noexcept { return std::get_if<client_handshake>(&side); }
+        /// The server's side, begun if need be.
+        [[nodiscard]] server_handshake& as_server() {
+            auto* begun = server();
+            return begun ? *begun : side.template emplace<server_handshake>(options.http);
+        }
     };
     std::unique_ptr<opening> opening_;
     std::unique_ptr<handshake_outcome> outcome_;
@@ -293,8 +305,13 @@ public:
     }
 
     reader<Stream>* reader_ = nullptr;
-    reader<Stream>* consuming_ = nullptr; ///< its callbacks are running
-    std::uint64_t batch_ = 0;             ///< counts batches, so that a stale one knows
+    /// The reader whose callbacks are running.
+    struct consumption {
+        reader<Stream>* by;
+        std::optional<std::error_code> retired{}; ///< what it will be told, where it was retired meanwhile
+    };
+    consumption* consuming_ = nullptr;
+    std::uint64_t batch_ = 0; ///< counts batches, so that a stale one knows
 
 private:
     /// Asio passes at most 64 buffers to one write; an operation keeps its own copy of a sequence, so there
@@ -324,14 +341,17 @@ private:
     void await_writable();
     void hold();
     void let_go() noexcept;
-    void became_ready(bool readable, bool writable, bool more);
-    void read_what_is_there();
+    void drop_hold() noexcept;
+    void became_ready(std::uint32_t events);
+    void serve_stream(bool writable);
     void defer();
     void turn();
     void on_turn() override;
     void on_turn_dropped() noexcept override { this->drop_owner(); }
 
     void on_readable(std::error_code error, std::size_t size);
+    void read_now();
+    void received(const std::error_code& error, std::size_t size);
     void on_writable(std::error_code error, std::size_t size);
 
     /// The completion handler of the read or wait under way: lives inside the state and keeps it alive.
@@ -354,6 +374,8 @@ private:
     };
 
     [[nodiscard]] bool opening_start(role self, waiter<std::error_code>& done);
+    template <class Step>
+    void begin_opening(Step step);
     void opening_received(std::span<const std::byte> bytes, bool ended);
     void opening_request_ready();
     void opening_write(std::string_view bytes);
@@ -364,8 +386,14 @@ private:
     void start_read();
     [[nodiscard]] bool wants_read() noexcept;
     void serve();
+    void serve_at_once();
+    void callback_threw(const consumption& while_read);
+    void finish_read();
+    void after_batch();
+    void look_around();
+    [[nodiscard]] bool goes_on() const noexcept;
     void serve_soon() {
-        serving_soon_ = true;
+        is_.serving_soon = true;
         defer();
     }
     void keep_unread();
@@ -378,29 +406,37 @@ private:
         std::size_t size;
         std::size_t taken;
     };
+    bool write_part();
+    void write_stopped(const std::error_code& error);
     offered offer(std::error_code& error);
+    offered offer_several(std::error_code& error);
     [[nodiscard]] const_buffers gather() noexcept;
     void stamp_pings();
     void write_once();
     void after_write();
+    void tell_written();
     /// Sends outside of a batch leave together at the end of the loop's turn.
     void schedule_flush() {
-        if (ended_) return;
-        flush_soon_ = true;
+        if (is_.ended) return;
+        is_.flush_soon = true;
         defer();
     }
+    template <class Payload>
+    send_status send_any(opcode op, Payload&& payload, text_is text);
     send_status queued(send_status status);
     void await_sent(send_status status, listed_waiter<std::error_code>& done);
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
     void push_inbox(std::unique_ptr<inbox_item> item);
     void drain_inbox();
     void drop_inbox() noexcept;
+    /// Whether it may be sent by reference: it lies in the buffer that the reader looks at.
     [[nodiscard]] bool in_window(std::span<const std::byte> payload) const noexcept {
-        return !window_.empty() && payload.data() >= window_.data() &&
-               payload.data() < window_.data() + window_.size();
+        const auto window = lease_.bytes();
+        return !window.empty() && payload.data() >= window.data() &&
+               payload.data() < window.data() + window.size();
     }
     void lend_queue() noexcept {
-        if (!session_.has_queue()) session_.lend_queue(thread_buffers::here().take_queue());
+        if (!session_.has_queue()) session_.lend_queue(thread_buffers::take_queue());
     }
     /// Before a send that is not part of a batch.
     void prepare_to_send() noexcept {
@@ -419,26 +455,33 @@ private:
 
     receive_lease lease_;                ///< the window, while a batch is looked at or a stream reads into it
     std::unique_ptr<byte_buffer> stash_; ///< the rest of a window, kept for the next read
-    std::span<std::byte> window_{}; ///< while the reader looks at it: payloads in it may be sent by reference
     std::atomic<inbox_item*> inbox_{nullptr}; ///< newest first
     std::atomic<std::size_t> inbox_bytes_{0};
     std::atomic<std::size_t> buffered_{0};
     std::atomic<bool> open_{false};
     time_point scheduled_ = no_deadline;
-    std::error_code retired_error_; ///< what a reader that was retired while it consumed will be told
 
-    bool turn_posted_ = false;
-    bool reading_ = false;
+    struct situation {
+        bool writing = false;      ///< a write waits for the stream
+        bool batch_out = false;    ///< a batch looks at the window
+        bool paused = false;       ///< a run does not read: the queue is above its watermark
+        bool serving_soon = false; ///< at the end of the loop's turn
+        bool flush_soon = false;   ///< at the end of the loop's turn
+        bool shut = false;         ///< our direction of the transport is ended
+        bool ended = false;        ///< the transport is closed
+        bool released = false;     ///< the owner is gone
+
+        /// None of these: an open connection between two messages.
+        [[nodiscard]] bool ordinary() const noexcept {
+            static_assert(sizeof(situation) == sizeof(std::uint64_t));
+            return std::bit_cast<std::uint64_t>(*this) == 0;
+        }
+    };
+    situation is_;
+    bool reading_ = false;        ///< bytes are awaited
     bool reading_direct_ = false; ///< into the message instead of a window
-    bool writing_ = false;
-    bool corked_ = false;    ///< sends are collected until the batch is through
-    bool batch_out_ = false; ///< a batch looks at the window
-    bool paused_ = false;    ///< a run does not read: the queue is above its watermark
-    bool serving_soon_ = false;
-    bool flush_soon_ = false;
-    bool shut_ = false;     ///< our direction of the transport is ended
-    bool ended_ = false;    ///< the transport is closed
-    bool released_ = false; ///< the owner is gone
+    bool corked_ = false;         ///< sends are collected until the batch is through
+    bool turn_posted_ = false;
 };
 
 } // namespace duplex::detail

@@ -9,15 +9,15 @@ namespace duplex::detail {
 template <class Stream>
 bool connection_state<Stream>::opening_start(role self, waiter<std::error_code>& done) {
     std::error_code error;
-    if (ended_)
+    if (is_.ended)
         error = errc::not_open;
     else if (!opening_)
         error = errc::already_open;
     else if (opening_->waiting)
         error = errc::operation_pending;
-    else if (self == role::server ? opening_->client.has_value() : opening_->server.has_value())
+    else if (self == role::server ? opening_->client() != nullptr : opening_->server() != nullptr)
         error = errc::already_open;
-    else if (opening_->server && !opening_->server->response().empty())
+    else if (opening_->server() && !opening_->server()->response().empty())
         error = errc::already_open;
     if (error) {
         done.complete(completion::post, error);
@@ -30,41 +30,50 @@ bool connection_state<Stream>::opening_start(role self, waiter<std::error_code>&
     return true;
 }
 
+/// The first step of an opening: nothing is completed from inside of it.
+template <class Stream>
+template <class Step>
+void connection_state<Stream>::begin_opening(Step step) {
+    opening_->initiating = true;
+    step();
+    if (opening_) opening_->initiating = false;
+}
+
 template <class Stream>
 void connection_state<Stream>::read_request(waiter<std::error_code>& done) {
     if (!opening_start(role::server, done)) return;
-    if (!opening_->server) opening_->server.emplace(opening_->options.http);
-    opening_received({}, false);
+    (void)opening_->as_server();
+    begin_opening([&] { opening_received({}, false); });
 }
 
 template <class Stream>
 void connection_state<Stream>::accept(std::shared_ptr<const server_handshake_options> options,
                                       waiter<std::error_code>& done) {
     if (!opening_start(role::server, done)) return;
-    if (!opening_->server) opening_->server.emplace(opening_->options.http);
+    (void)opening_->as_server();
     opening_->accept_options = std::move(options);
-    opening_received({}, false);
+    begin_opening([&] { opening_received({}, false); });
 }
 
 template <class Stream>
 void connection_state<Stream>::reject(unsigned status, const fields& headers, std::string_view body,
                                       waiter<std::error_code>& done) {
     if (!opening_start(role::server, done)) return;
-    if (!opening_->server) opening_->server.emplace(opening_->options.http);
-    if (const auto error = opening_->server->reject(status, headers, body)) return opening_done(error);
-    opening_write(opening_->server->response());
+    auto& server = opening_->as_server();
+    if (const auto error = server.reject(status, headers, body)) return opening_done(error);
+    begin_opening([&] { opening_write(server.response()); });
 }
 
 template <class Stream>
 void connection_state<Stream>::handshake(const uri& to, const client_handshake_options& options,
                                          waiter<std::error_code>& done) {
     if (!opening_start(role::client, done)) return;
-    auto& client = opening_->client.emplace();
+    auto& client = opening_->side.template emplace<client_handshake>();
     if (const auto error = client.start(to, options)) {
-        opening_->client.reset();
+        opening_->side.template emplace<std::monostate>();
         return opening_done(error);
     }
-    opening_write(client.request());
+    begin_opening([&] { opening_write(client.request()); });
 }
 
 /// Feeds bytes to the handshake and does what comes next: read more, answer, or end.
@@ -79,8 +88,8 @@ void connection_state<Stream>::opening_received(std::span<const std::byte> bytes
             start_read();
         return;
     }
-    if (now.client) {
-        auto& client = *now.client;
+    if (now.client()) {
+        auto& client = *now.client();
         const auto progress = ended ? client.eof() : client.receive(bytes);
         if (progress == client_handshake::progress::need_more) return start_read();
         auto outcome = client.take_outcome();
@@ -89,7 +98,7 @@ void connection_state<Stream>::opening_received(std::span<const std::byte> bytes
         outcome_ = std::make_unique<handshake_outcome>(std::move(outcome));
         return opening_done(error);
     }
-    auto& server = *now.server;
+    auto& server = *now.server();
     if (ended) {
         server.eof();
         return opening_done(server.outcome().error);
@@ -110,13 +119,13 @@ void connection_state<Stream>::opening_request_ready() {
         return waiting->complete(completion::post, {});
     }
     const auto options = std::exchange(now.accept_options, nullptr);
-    const auto error = now.server->accept(*options);
-    if (error && now.server->response().empty()) {
+    const auto error = now.server()->accept(*options);
+    if (error && now.server()->response().empty()) {
         // The caller's own mistake: the request can still be answered.
         auto* waiting = std::exchange(now.waiting, nullptr);
         return waiting->complete(completion::post, error);
     }
-    opening_write(now.server->response());
+    opening_write(now.server()->response());
 }
 
 template <class Stream>
@@ -139,25 +148,25 @@ void connection_state<Stream>::opening_written() {
             now.to_write.remove_prefix(size);
             if (!now.to_write.empty()) return await_writable();
         } else {
-            writing_ = true;
+            is_.writing = true;
             stream_.async_write_some(rest, write_handler{pointer{this}});
             return;
         }
     }
-    if (now.client) return start_read();
-    const auto error = now.server->outcome().error;
+    if (now.client()) return start_read();
+    const auto error = now.server()->outcome().error;
     if (error) {
         // The peer reads the refusal, then ends: closing at once could take the answer away from it.
         now.refused = true;
         now.deadline = deadline_after(service_->precise_now(), now.options.timeouts.close);
         update_deadline();
-        outcome_ = std::make_unique<handshake_outcome>(now.server->take_outcome());
-        shut_ = traits::shutdown_send(stream_);
+        outcome_ = std::make_unique<handshake_outcome>(now.server()->take_outcome());
+        is_.shut = traits::shutdown_send(stream_);
         if (auto* waiting = std::exchange(now.waiting, nullptr)) waiting->complete(completion::post, error);
-        if (!shut_) return end();
+        if (!is_.shut) return end();
         return start_read();
     }
-    become_open(role::server, now.server->take_outcome());
+    become_open(role::server, now.server()->take_outcome());
 }
 
 /// The handshake is over without a connection.
@@ -182,6 +191,7 @@ template <class Stream>
 void connection_state<Stream>::become_open(role self, handshake_outcome&& outcome) {
     session_ = session{self, opening_->options.for_session(), service_->now()};
     auto* waiting = std::exchange(opening_->waiting, nullptr);
+    const auto how = opening_->initiating ? completion::post : completion::dispatch;
     opening_.reset();
     if (!outcome.leftover.empty()) {
         // Bytes behind the head belong to the WebSocket.
@@ -193,7 +203,7 @@ void connection_state<Stream>::become_open(role self, handshake_outcome&& outcom
     outcome_ = std::make_unique<handshake_outcome>(std::move(outcome));
     open_.store(true, std::memory_order_release);
     update_deadline();
-    waiting->complete(completion::post, {});
+    waiting->complete(how, {});
 }
 
 } // namespace duplex::detail

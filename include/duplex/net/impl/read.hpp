@@ -12,10 +12,10 @@ void connection_state<Stream>::read(reader<Stream>& added) {
     if (reader_) return added.complete(completion::post, make_error_code(errc::operation_pending));
     if (session_.delivers_fragments() && !added.fragments)
         return added.complete(completion::post, make_error_code(errc::fragments_not_taken));
-    if (batch_out_) end_batch();
-    if (ended_ || !session_.may_receive()) {
+    if (is_.batch_out) end_batch();
+    if (is_.ended || !session_.may_receive()) {
         // A run sees the connection to its end; a read has nothing to wait for.
-        if (ended_ || !added.whole_life) return added.complete(completion::post, final_error());
+        if (is_.ended || !added.whole_life) return added.complete(completion::post, final_error());
     }
     reader_ = &added;
     if (session_.unread().empty())
@@ -34,22 +34,22 @@ void connection_state<Stream>::stop_reading(reader<Stream>& gone) {
 template <class Stream>
 void connection_state<Stream>::retire_reader(std::error_code error) {
     auto* gone = std::exchange(reader_, nullptr);
-    if (gone && gone == consuming_)
-        retired_error_ = error;
+    if (gone && consuming_ && gone == consuming_->by)
+        consuming_->retired = error;
     else if (gone)
         gone->complete(completion::post, error);
 }
 
 template <class Stream>
-void connection_state<Stream>::start_read() {
-    if (reading_ || ended_) return;
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::start_read() {
+    if (reading_ || is_.ended) return;
     reading_ = true;
     if constexpr (traits::waits) {
         await_readable();
     } else {
         const auto direct = opening_ ? std::span<std::byte>{} : session_.direct();
         reading_direct_ = !direct.empty();
-        if (!reading_direct_ && !lease_) lease_ = receive_lease::take();
+        if (!reading_direct_) lease_.refill();
         const auto room = reading_direct_ ? direct : lease_.bytes();
         stream_.async_read_some(asio::mutable_buffer{room.data(), room.size()}, read_handler{*this});
     }
@@ -57,100 +57,157 @@ void connection_state<Stream>::start_read() {
 
 template <class Stream>
 void connection_state<Stream>::on_readable(std::error_code error, std::size_t size) {
+    if (traits::waits && !error) return read_now();
     reading_ = false;
-    if (ended_) return;
+    if (!is_.ended) received(error, size);
+}
+
+/// One read of a stream that gives at once what it has.
+template <class Stream>
+void connection_state<Stream>::read_now() {
     if constexpr (traits::waits) {
-        if (!error) {
-            const auto direct = opening_ ? std::span<std::byte>{} : session_.direct();
-            reading_direct_ = !direct.empty();
-            if (!reading_direct_) lease_ = receive_lease::take();
-            const auto room = reading_direct_ ? direct : lease_.bytes();
-            size = stream_.read_some(asio::mutable_buffer{room.data(), room.size()}, error);
-            const bool nothing =
-                error && (error == asio::error::would_block || error == asio::error::try_again);
-            // A socket that gives less than it was asked for has no more: the next bytes are told anew.
-            if constexpr (polled)
-                this->readable_ = !nothing && (error || size == room.size() || this->read_on_);
-            if (nothing) {
-                lease_.give_back();
-                return start_read();
-            }
+        reading_ = false;
+        if (is_.ended) return;
+        const auto direct = opening_ ? std::span<std::byte>{} : session_.direct();
+        reading_direct_ = !direct.empty();
+        if (!reading_direct_) lease_.refill();
+        const auto room = reading_direct_ ? direct : lease_.bytes();
+        std::error_code error;
+        const auto size = stream_.read_some(asio::mutable_buffer{room.data(), room.size()}, error);
+        const bool nothing = error && (error == asio::error::would_block || error == asio::error::try_again);
+        // A socket that gives less than it was asked for has no more: the next bytes are told anew.
+        if constexpr (polled) this->readable_ = !nothing && (error || size == room.size() || this->read_on_);
+        if (nothing) {
+            lease_.give_back();
+            return start_read();
         }
+        received(error, size);
     }
-    if (opening_) {
+}
+
+template <class Stream>
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::received(const std::error_code& error, std::size_t size) {
+    if (opening_) [[unlikely]] {
         if (error && error != asio::error::eof) return opening_done(error);
         const auto lease = std::move(lease_);
         return opening_received(lease.bytes().first(size), bool{error});
     }
     session_.at(service_->now());
-    if (error) return on_transport_error(error);
-    if (reading_direct_) {
-        if (session_.may_receive()) session_.received_direct(size);
-    } else {
-        window_ = lease_.bytes().first(size);
-        session_.receive(window_);
-    }
-    serve();
+    if (error) [[unlikely]]
+        return on_transport_error(error);
+    if (!reading_direct_) [[likely]]
+        session_.receive(lease_.bytes().first(size));
+    else if (session_.may_receive())
+        session_.received_direct(size);
+    serve_at_once();
 }
 
 /// Lets the reader have the events, then sends what that produced in one write. The caller keeps the state
 /// alive.
 template <class Stream>
 void connection_state<Stream>::serve() {
-    if (batch_out_ || corked_) return;
+    serve_at_once();
+}
+
+template <class Stream>
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::serve_at_once() {
+    if (is_.batch_out || corked_) return;
     corked_ = true;
     lend_queue();
     auto* const active = reader_;
     bool done = false;
-    if (active) {
-        // A callback that throws takes its connection with it, and nothing else.
-        struct on_exit {
+    if (active) [[likely]] {
+        struct on_exit : consumption {
             connection_state& state;
-            reader<Stream>* active;
             bool returned = false;
-            ~on_exit() {
+            DUPLEX_ALWAYS_INLINE ~on_exit() {
                 state.consuming_ = nullptr;
-                if (returned) return;
-                state.corked_ = false;
-                state.session_.fail(errc::callback_threw);
-                if (state.ended_) {
-                    state.window_ = {};
-                    state.lease_.give_back();
-                } else {
-                    state.serve_soon();
-                }
-                if (state.reader_ != active) active->complete(completion::post, state.retired_error_);
+                if (!returned) [[unlikely]]
+                    state.callback_threw(*this);
             }
-        } exit{*this, active};
-        consuming_ = active;
+        } exit{{active}, *this};
+        consuming_ = &exit;
         done = active->consume(*this);
         exit.returned = true;
-    } else if (!session_.may_receive() || released_ || awaits_close()) {
+        if (reader_ != active) [[unlikely]] {
+            consuming_ = nullptr;
+            active->complete(completion::post, *exit.retired);
+            done = false;
+        }
+    } else if (!session_.may_receive() || is_.released || awaits_close()) {
         // Nobody reads any more, but the end still has to be found.
         while (const event found = session_.next())
             if (found.what != event::kind::message) on_event(found);
     }
-    if (active && reader_ != active) {
-        active->complete(completion::post, retired_error_);
-        done = false;
-    }
-    auto* completed = done ? std::exchange(reader_, nullptr) : nullptr;
-    if (completed && completed->keeps_window && session_.may_receive()) {
-        batch_out_ = true;
+    if (done) [[unlikely]]
+        return finish_read();
+    corked_ = false;
+    after_batch();
+}
+
+/// A callback that throws takes its connection with it, and nothing else.
+template <class Stream>
+DUPLEX_NEVER_INLINE void connection_state<Stream>::callback_threw(const consumption& while_read) {
+    corked_ = false;
+    session_.fail(errc::callback_threw);
+    if (is_.ended)
+        lease_.give_back();
+    else
+        serve_soon();
+    if (reader_ != while_read.by) while_read.by->complete(completion::post, *while_read.retired);
+}
+
+/// The reader has what it waited for.
+template <class Stream>
+void connection_state<Stream>::finish_read() {
+    auto* const completed = std::exchange(reader_, nullptr);
+    if (completed->keeps_window && session_.may_receive()) {
+        is_.batch_out = true;
         return completed->complete(completion::dispatch, {});
     }
     corked_ = false;
+    look_around();
+    completed->complete(completion::dispatch, {});
+}
+
+/// Most of the time nothing has changed: the connection is open, everything is written, all that came is
+/// read, and the run goes on.
+template <class Stream>
+DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::goes_on() const noexcept {
+    return is_.ordinary() && session_.at_rest() && !stash_ && reader_ && reader_->whole_life &&
+           scheduled_ != no_deadline;
+}
+
+/// Sends what was collected, and goes on reading.
+template <class Stream>
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::after_batch() {
+    if (is_.ordinary() && !opening_) [[likely]] {
+        if constexpr (traits::waits) {
+            if (session_.queued() != 0 && write_part() && session_.queued() != 0) write_queued();
+        } else {
+            write_queued();
+        }
+        after_write();
+        if (goes_on()) [[likely]] {
+            if (!reading_) lease_.give_back();
+            return start_read();
+        }
+    }
+    look_around();
+}
+
+/// Sends what was collected, keeps what was not read, and sees what there is to do.
+template <class Stream>
+void connection_state<Stream>::look_around() {
     flush();
     keep_unread();
     follow_session();
-    if (completed) completed->complete(completion::dispatch, {});
 }
 
 /// What the reader left is kept for the next read, and the buffer goes back to the thread.
 template <class Stream>
 void connection_state<Stream>::keep_unread() {
     session_.settle();
-    window_ = {};
     const auto rest = session_.unread();
     if (rest.empty()) {
         stash_.reset();
@@ -167,20 +224,18 @@ void connection_state<Stream>::keep_unread() {
 
 template <class Stream>
 void connection_state<Stream>::end_batch() {
-    if (!batch_out_) return;
+    if (!is_.batch_out) return;
     const pointer self{this};
-    batch_out_ = corked_ = false;
+    is_.batch_out = corked_ = false;
     ++batch_;
-    if (ended_) return lease_.give_back();
-    flush();
-    keep_unread();
-    follow_session();
+    if (is_.ended) return lease_.give_back();
+    look_around();
 }
 
 template <class Stream>
 std::optional<message> connection_state<Stream>::try_read() {
     if (opening_ || reader_) return std::nullopt;
-    if (batch_out_) end_batch();
+    if (is_.batch_out) end_batch();
     std::optional<message> found;
     while (const event next = session_.next()) {
         if (next.what == event::kind::message) {

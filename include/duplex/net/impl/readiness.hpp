@@ -23,13 +23,13 @@ template <class Stream>
 void connection_state<Stream>::unwatch() noexcept {
     if constexpr (polled) {
         this->polls_->remove(stream_.native_handle(), *this);
-        reading_ = writing_ = false;
+        reading_ = is_.writing = false;
         let_go();
     }
 }
 
 template <class Stream>
-void connection_state<Stream>::await_readable() {
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::await_readable() {
     if constexpr (polled) {
         hold();
         if (this->readable_) defer();
@@ -40,7 +40,7 @@ void connection_state<Stream>::await_readable() {
 
 template <class Stream>
 void connection_state<Stream>::await_writable() {
-    writing_ = true;
+    is_.writing = true;
     if constexpr (polled) {
         hold();
         if (!std::exchange(this->watches_writes_, true))
@@ -52,35 +52,50 @@ void connection_state<Stream>::await_writable() {
 
 /// What is under way keeps the connection and the run of its context alive, as an operation of Asio's would.
 template <class Stream>
-void connection_state<Stream>::hold() {
-    if (std::exchange(this->held_, true)) return;
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::hold() {
+    if (std::exchange(this->held_, true)) [[likely]]
+        return;
     this->add_owner();
     this->polls_->hold();
 }
 
 template <class Stream>
-void connection_state<Stream>::let_go() noexcept {
-    if (!this->held_ || reading_ || writing_) return;
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::let_go() noexcept {
+    if (this->held_ && !reading_ && !is_.writing && !this->telling_) [[unlikely]]
+        drop_hold();
+}
+
+template <class Stream>
+DUPLEX_NEVER_INLINE void connection_state<Stream>::drop_hold() noexcept {
     this->held_ = false;
     this->polls_->let_go();
     this->drop_owner();
 }
 
 template <class Stream>
-void connection_state<Stream>::became_ready(bool readable, bool writable, bool more) {
-    const pointer self{this};
-    if (readable) this->readable_ = true;
-    if (more) this->read_on_ = true;
-    if (writable && writing_) on_writable({}, 0);
-    read_what_is_there();
+void connection_state<Stream>::became_ready(std::uint32_t events) {
+    if ((events & this->may_read) != 0) this->readable_ = true;
+    if ((events & this->read_on) != 0) this->read_on_ = true;
+    serve_stream((events & this->may_write) != 0);
 }
 
-/// Reads where both the stream and the connection are ready for it; then, with nothing under way, nothing is
-/// held.
+/// Writes and reads where both the stream and the connection are ready for it; then, with nothing under way,
+/// nothing is held.
 template <class Stream>
-void connection_state<Stream>::read_what_is_there() {
-    if (this->readable_ && reading_) on_readable({}, 0);
-    let_go();
+void connection_state<Stream>::serve_stream(bool writable) {
+    if (!this->held_) return;
+    // What is held keeps the connection alive until here.
+    struct on_exit {
+        connection_state& state;
+        bool outermost;
+        ~on_exit() {
+            state.telling_ = !outermost;
+            state.let_go();
+        }
+    };
+    const on_exit released{*this, !std::exchange(this->telling_, true)};
+    if (writable && is_.writing) on_writable({}, 0);
+    if (this->readable_ && reading_) read_now();
 }
 
 /// Comes back at the end of the loop's turn, never from inside the function that asked.
@@ -107,16 +122,16 @@ void connection_state<Stream>::on_turn() {
 
 template <class Stream>
 void connection_state<Stream>::turn() {
-    if (std::exchange(flush_soon_, false)) {
+    if (std::exchange(is_.flush_soon, false)) {
         drain_inbox();
         flush();
         follow_session();
     }
-    if (std::exchange(serving_soon_, false) && !ended_) {
+    if (std::exchange(is_.serving_soon, false) && !is_.ended) {
         session_.at(service_->now());
         serve();
     }
-    if constexpr (polled) read_what_is_there();
+    if constexpr (polled) serve_stream(false);
 }
 
 } // namespace duplex::detail

@@ -6,9 +6,24 @@
 
 namespace duplex::detail {
 
+/// A message that answers another, as most do, is on the way here.
+template <class Stream>
+DUPLEX_NEVER_INLINE send_status connection_state<Stream>::send(opcode op, std::span<const std::byte> payload,
+                                                               text_is text) {
+    if (is_open() && here() && corked_ && !inbox_.load(std::memory_order_acquire) &&
+        session_.send_short(op, payload, text)) [[likely]]
+        return send_status::ok;
+    return send_any(op, payload, text);
+}
+
+template <class Stream>
+send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, text_is text) {
+    return send_any(op, std::move(payload), text);
+}
+
 template <class Stream>
 template <class Payload>
-send_status connection_state<Stream>::send(opcode op, Payload&& payload, text_is text) {
+send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, text_is text) {
     constexpr bool owned = std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>;
     // Also where the context is gone, and with it every thread that could run it.
     if (!is_open()) return send_status::not_open;
@@ -160,7 +175,7 @@ void connection_state<Stream>::withdraw_send(listed_waiter<std::error_code>& gon
 template <class Stream>
 void connection_state<Stream>::drain(listed_waiter<std::error_code>& done) {
     drain_inbox();
-    if (opening_ || ended_)
+    if (opening_ || is_.ended)
         return done.complete(completion::post, opening_ ? make_error_code(errc::not_open) : final_error());
     if (session_.queued() == 0) return done.complete(completion::post, {});
     if (!may_wait()) return done.complete(completion::post, errc::out_of_memory);
@@ -256,7 +271,7 @@ void connection_state<Stream>::drop_inbox() noexcept {
 
 template <class Stream>
 void connection_state<Stream>::flush() {
-    if (corked_ || writing_ || ended_ || opening_) return;
+    if (corked_ || is_.writing || is_.ended || opening_) return;
     write_queued();
     after_write();
 }
@@ -265,46 +280,62 @@ void connection_state<Stream>::flush() {
 template <class Stream>
 void connection_state<Stream>::write_queued() {
     if constexpr (traits::waits) {
-        while (!writing_ && session_.queued() != 0) {
-            std::error_code error;
-            const auto [size, taken] = offer(error);
-            if (size == 0) return;
-            if (taken == size) continue;
-            if (!error || error == asio::error::would_block || error == asio::error::try_again)
-                return await_writable();
-            // The read side tells the same story with more words.
-            remember(error);
-            session_.fail(errc::connection_lost);
-            return serve_soon();
-        }
+        while (!is_.writing && session_.queued() != 0)
+            if (!write_part()) return;
     } else {
-        if (writing_) return;
+        if (is_.writing) return;
         const auto buffers = gather();
         if (buffers.count == 0) return;
         stamp_pings();
         session_.hold_output();
-        writing_ = true;
+        is_.writing = true;
         stream_.async_write_some(buffers, write_handler{pointer{this}});
     }
 }
 
-/// One write, to a stream that takes at once what it has room for. Nothing is offered where nothing may be
-/// written any more.
+/// One write, to a stream that takes at once what it has room for. False where it had not room for all, and
+/// where nothing may be written any more.
 template <class Stream>
-auto connection_state<Stream>::offer(std::error_code& error) -> offered {
+DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::write_part() {
+    std::error_code error;
+    const auto [size, taken] = offer(error);
+    if (size != 0 && taken == size) [[likely]]
+        return true;
+    if (size != 0) write_stopped(error);
+    return false;
+}
+
+template <class Stream>
+DUPLEX_NEVER_INLINE void connection_state<Stream>::write_stopped(const std::error_code& error) {
+    if (!error || error == asio::error::would_block || error == asio::error::try_again)
+        return await_writable();
+    // The read side tells the same story with more words.
+    remember(error);
+    session_.fail(errc::connection_lost);
+    serve_soon();
+}
+
+template <class Stream>
+DUPLEX_ALWAYS_INLINE auto connection_state<Stream>::offer(std::error_code& error) -> offered {
     stamp_pings();
     offered one{};
     if (const segment only = session_.only_segment(); !only.empty()) {
         one.size = only.size();
         one.taken = stream_.write_some(asio::const_buffer{only.data(), only.size()}, error);
-    } else {
-        const auto buffers = gather();
-        one.size = asio::buffer_size(buffers);
-        if (one.size == 0) return one;
-        one.taken = stream_.write_some(buffers, error);
+        session_.consumed(one.taken);
+        return one;
     }
-    session_.consumed(one.taken);
-    return one;
+    return offer_several(error);
+}
+
+template <class Stream>
+DUPLEX_NEVER_INLINE auto connection_state<Stream>::offer_several(std::error_code& error) -> offered {
+    const auto buffers = gather();
+    offered all{asio::buffer_size(buffers), 0};
+    if (all.size == 0) return all;
+    all.taken = stream_.write_some(buffers, error);
+    session_.consumed(all.taken);
+    return all;
 }
 
 template <class Stream>
@@ -332,8 +363,8 @@ void connection_state<Stream>::stamp_pings() {
 
 template <class Stream>
 void connection_state<Stream>::on_writable(std::error_code error, std::size_t size) {
-    writing_ = false;
-    if (ended_) return session_.drop_output();
+    is_.writing = false;
+    if (is_.ended) return session_.drop_output();
     if (opening_) {
         if (error) return opening_done(error);
         if constexpr (!traits::waits) opening_->to_write.remove_prefix(size);
@@ -356,17 +387,21 @@ void connection_state<Stream>::write_once() {
 
 /// Tells those whose message has left, and gives an empty queue back to the thread.
 template <class Stream>
-void connection_state<Stream>::after_write() {
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::after_write() {
     buffered_.store(session_.queued(), std::memory_order_relaxed);
-    if (waiters_) {
-        const auto written = session_.data_written();
-        auto& sent = waiters_->sent;
-        while (!sent.empty() && sent.front()->key <= written)
-            sent.pop_front()->complete(completion::post, {});
-    }
-    if (session_.queued() != 0 || writing_) return;
-    if (waiters_) waiters_->drains.complete_all(completion::post, {});
-    thread_buffers::here().keep_queue(session_.take_queue());
+    if (waiters_) [[unlikely]]
+        tell_written();
+    if (session_.queued() != 0 || is_.writing) return;
+    if (session_.has_queue()) thread_buffers::keep_queue(session_.take_queue().release());
+}
+
+template <class Stream>
+void connection_state<Stream>::tell_written() {
+    const auto written = session_.data_written();
+    auto& sent = waiters_->sent;
+    while (!sent.empty() && sent.front()->key <= written)
+        sent.pop_front()->complete(completion::post, {});
+    if (session_.queued() == 0 && !is_.writing) waiters_->drains.complete_all(completion::post, {});
 }
 
 } // namespace duplex::detail

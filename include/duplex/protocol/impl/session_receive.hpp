@@ -9,10 +9,10 @@ namespace duplex {
 /// Most messages are short and come whole: they are found here without the steps below. False where anything
 /// else comes next.
 inline bool session::next_short(event& found) noexcept {
-    if (!at_.none() || assembler_.in_message() || !closing_.may_receive() || deliver_fragments_) return false;
+    if (assembler_.in_message() || !closing_.may_receive() || deliver_fragments_) return false;
     frame_decoder::short_message message;
     if (!decoder_.take_short(message, assembler_.max_bytes())) return false;
-    if (self_ == role::server) mask(message.payload, message.key);
+    if (self_ == role::server) detail::mask_short(message.payload, message.key);
     if (message.op == opcode::text && !is_valid_utf8(message.payload)) [[unlikely]] {
         found = fail_now(errc::invalid_utf8);
         return true;
@@ -26,7 +26,10 @@ inline bool session::next_short(event& found) noexcept {
 
 inline event session::next() noexcept {
     event found;
-    if (!next_short(found) && (decoder_.unread() != 0 || !at_.none())) found = next_of_any_kind();
+    if (at_.none()) [[likely]] {
+        if (decoder_.unread() == 0 || next_short(found)) return found;
+    }
+    found = next_of_any_kind();
     return found;
 }
 

@@ -6,6 +6,26 @@
 
 namespace duplex {
 
+/// Most messages are short, and a server's frames are not masked: where nothing stands in the way, such a
+/// message just goes behind the others. False, and nothing done, where anything does.
+DUPLEX_ALWAYS_INLINE bool session::send_short(opcode op, std::span<const std::byte> payload,
+                                              text_is text) noexcept {
+    if (payload.size() > max_control_payload || !queue_ || self_ != role::server) return false;
+    if (!closing_.may_send() || sending_fragments_) return false;
+    if (op != opcode::binary && (op != opcode::text || text == text_is::unchecked)) return false;
+    const std::size_t before = queue_->bytes();
+    const std::size_t after = before + send_queue::short_header + payload.size();
+    if (after > queue_watermark_ || after > queue_bytes_) return false;
+    if (before == 0) keepalive_.write_progress(now_);
+    return queue_->push_short(op, payload);
+}
+
+DUPLEX_NEVER_INLINE inline send_status session::send_copy(opcode op, std::span<const std::byte> payload,
+                                                          text_is text) noexcept {
+    return send_data(op, text, payload,
+                     [&](const frame_header& header) { return queue_->push_copy(header, payload); });
+}
+
 template <class Push>
 inline send_status session::send_data(opcode op, text_is text, std::span<const std::byte> payload,
                                       Push push) noexcept {
@@ -22,15 +42,9 @@ template <class Push>
 inline send_status session::send_frame(opcode op, bool fin, std::span<const std::byte> payload,
                                        Push push) noexcept {
     if (const auto status = admit(payload.size()); status != send_status::ok) return status;
-    // Most messages are short, and a server's frames are not masked.
-    if (fin && payload.size() <= max_control_payload && self_ == role::server) {
-        if (!queue_->push_short(op, payload)) return send_status::out_of_memory;
-    } else {
-        frame_header header;
-        if (!make_header(op, fin, payload.size(), header)) return send_status::no_random;
-        if (!push(header)) return send_status::out_of_memory;
-    }
-    return admitted();
+    frame_header header;
+    if (!make_header(op, fin, payload.size(), header)) return send_status::no_random;
+    return push(header) ? admitted() : send_status::out_of_memory;
 }
 
 /// Whether so many bytes more may be queued, and a queue to take them.
@@ -150,6 +164,16 @@ inline bool session::open_queue() noexcept {
     // Something begins to wait for the transport.
     if (queue_->empty()) keepalive_.write_progress(now_);
     return true;
+}
+
+/// Whether the keepalive Ping has left, or what left it no room.
+inline void session::look_for_ping() noexcept {
+    if (queue_->control_written() < ping_mark_) return;
+    if (ping_refused_)
+        keepalive_.ping_put_off();
+    else
+        keepalive_.ping_written(now_);
+    deadline_closer_ = true;
 }
 
 inline void session::on_time(time_point now, bool listening) noexcept {
