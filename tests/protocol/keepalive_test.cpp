@@ -168,12 +168,10 @@ TEST_CASE("each deadline can be the only one") {
     check_due(closing, false, 7000, action::fail_close);
 }
 
-TEST_CASE("takes times that do not fit: negative is off, more than 49 days is 49 days") {
+TEST_CASE("a negative time is off") {
     auto odd = none;
     odd.idle = -5s;
     CHECK((keepalive{odd, start}.deadline(false) == no_deadline));
-    odd.idle = std::chrono::hours{24 * 365};
-    CHECK((keepalive{odd, start}.deadline(false) == start + std::chrono::milliseconds{UINT32_MAX}));
 }
 
 TEST_CASE("a wait that is off, never begins or outlasts every program has no end") {

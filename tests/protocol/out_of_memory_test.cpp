@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -458,6 +459,18 @@ TEST_CASE("without a masking key a client fails where it has to answer") {
     CHECK((found.error == errc::random_source_failed));
     CHECK(!s.is_open());
     CHECK(s.queued() == 0);
+}
+
+TEST_CASE("a session that finds no memory for its options has failed") {
+    std::optional<session> made;
+    without_memory([&] {
+        made.emplace(role::server, session_options{.limits = {.queue_watermark = 1}});
+        return 0;
+    });
+    CHECK_FALSE(made->is_open());
+    const event said = made->next();
+    CHECK(said.what == event::kind::failed);
+    CHECK(said.error == errc::out_of_memory);
 }
 
 #endif

@@ -20,6 +20,8 @@ struct limits {
     /// message is always accepted into an empty queue. The default has room for the largest message twice, so
     /// that one may be echoed while another leaves.
     std::size_t queue_bytes = std::size_t{32} << 20;
+
+    bool operator==(const limits&) const = default;
 };
 
 /// What an HTTP head may cost while a connection is being opened.
@@ -54,6 +56,8 @@ struct timeouts {
     duration write{30'000};
     /// From the start of the closing handshake to the end of the transport (RFC 6455 7.1.1).
     duration close{10'000};
+
+    bool operator==(const timeouts&) const = default;
 };
 
 } // namespace duplex

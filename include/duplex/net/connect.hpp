@@ -1,10 +1,10 @@
 #pragma once
 
+#include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/http/uri.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/detail/context_service.hpp>
-#include <duplex/net/detail/intrusive_ptr.hpp>
 #include <duplex/net/detail/waiter.hpp>
 
 #include <asio/basic_stream_socket.hpp>

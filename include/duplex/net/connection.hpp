@@ -199,9 +199,9 @@ public:
     }
 
     /// How the opening went, once it is over; null before, and after `forget_opening`.
-    [[nodiscard]] const handshake_outcome* opening_outcome() const noexcept { return state_->outcome_.get(); }
+    [[nodiscard]] const handshake_outcome* opening_outcome() const noexcept { return state_->outcome(); }
     /// Frees what is only needed to look at the opening.
-    void forget_opening() noexcept { state_->outcome_.reset(); }
+    void forget_opening() noexcept { state_->forget(&state_type::seldom::outcome); }
 
     // --- reading ---
 
@@ -314,7 +314,7 @@ public:
                 auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
                     std::move(handler), state);
                 op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiters_->drains, which); });
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->drains, which); });
                 state->drain(*op);
             },
             token, state_);
@@ -329,7 +329,7 @@ public:
                 auto* op = make_waiter<detail::ping_waiter, std::error_code, std::chrono::nanoseconds>(
                     std::move(handler), state);
                 op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiters_->pings, which); });
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->pings, which); });
                 state->ping_then(*op);
             },
             token, state_);
@@ -345,7 +345,7 @@ public:
                 auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
                     std::move(handler), state);
                 op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiters_->closes, which); });
+                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->closes, which); });
                 state->close_then(with, why, *op);
             },
             token, state_, code, std::string{reason});

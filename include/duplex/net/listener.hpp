@@ -1,8 +1,8 @@
 #pragma once
 
+#include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/net/detail/accept_readiness.hpp>
 #include <duplex/net/detail/context_service.hpp>
-#include <duplex/net/detail/intrusive_ptr.hpp>
 #include <duplex/net/tcp_socket.hpp>
 
 #include <asio/basic_socket_acceptor.hpp>

@@ -81,7 +81,7 @@ private:
     }
 
     detail::intrusive_ptr<state_type> state_;
-    std::uint64_t serial_ = 0;
+    std::uint32_t serial_ = 0;
     message current_;
 };
 

@@ -30,6 +30,9 @@ public:
     protected:
         ~entry() = default;
 
+        /// Once the deadline has passed: none is known any more.
+        void forget_due() noexcept { due_ = no_deadline; }
+
     private:
         friend timer_wheel;
         entry* next_ = nullptr;
@@ -92,7 +95,6 @@ public:
                     expired(each);
                 } else {
                     link(head, each);
-                    each.due_ = due;
                     ++count_;
                 }
             }

@@ -54,6 +54,9 @@ public:
         return next_held_header();
     }
 
+    /// True where a header was cut by the end of a window.
+    [[nodiscard]] bool holds_header() const noexcept { return held_ != 0; }
+
     /// A whole message in one frame of at most 125 bytes: what most traffic is made of.
     struct short_message {
         opcode op;
@@ -61,24 +64,27 @@ public:
         mask_key key;                 ///< all zero where it is not masked
     };
 
-    /// Takes a short message of at most `limit` bytes; false, and nothing taken, where anything else comes
-    /// next, right or wrong.
-    [[nodiscard]] bool take_short(short_message& found, std::size_t limit) noexcept {
-        const bool masked = self_ == role::server;
+    /// Takes a short message of at most `limit` bytes off the front of `window`, where a frame begins there;
+    /// false, and nothing taken, where anything else comes next, right or wrong.
+    [[nodiscard]] static bool take_short(role self, std::span<std::byte>& window, short_message& found,
+                                         std::size_t limit) noexcept {
+        const bool masked = self == role::server;
         const std::size_t head = masked ? 6 : 2;
-        if (held_ != 0 || unread() < head) return false;
+        if (window.size() < head) return false;
+        std::byte* const at = window.data();
+        const std::size_t rest = window.size() - head;
         // FIN, no reserved bit, text or binary; masked as it has to be, and the length in seven bits.
-        const auto first = std::to_integer<unsigned>(at_[0]);
-        const std::size_t length = std::to_integer<unsigned>(at_[1]) ^ (masked ? 0x80U : 0U);
-        if (first - 0x81U > 1U || length > max_control_payload || length > unread() - head || length > limit)
+        const auto first = std::to_integer<unsigned>(at[0]);
+        const std::size_t length = std::to_integer<unsigned>(at[1]) ^ (masked ? 0x80U : 0U);
+        if (first - 0x81U > 1U || length > max_control_payload || length > rest || length > limit)
             return false;
         found.op = static_cast<opcode>(first & 0x0FU);
-        found.payload = {at_ + head, length};
+        found.payload = {at + head, length};
         if (masked)
-            std::memcpy(found.key.data(), at_ + 2, found.key.size());
+            std::memcpy(found.key.data(), at + 2, found.key.size());
         else
             found.key = {};
-        at_ += head + length;
+        window = {at + head + length, rest - length};
         return true;
     }
 

@@ -25,12 +25,9 @@ inline constexpr time_point no_deadline = time_point::max();
 /// tells when it next wants to be asked (timeouts in core/limits.hpp).
 class keepalive {
 public:
+    /// `times` outlive it.
     keepalive(const timeouts& times, time_point now) noexcept
-        : ping_interval_{milliseconds(times.ping_interval)}
-        , pong_{milliseconds(times.pong)}
-        , idle_{milliseconds(times.idle)}
-        , write_{milliseconds(times.write)}
-        , close_{milliseconds(times.close)}
+        : times_{&times}
         , received_{now}
         , message_{now}
         , progress_{now}
@@ -72,35 +69,28 @@ public:
     /// What is due at `now`. `writing`: bytes are queued.
     [[nodiscard]] action due(time_point now, bool writing) const noexcept {
         if (waiting_ == waiting::close)
-            return now >= after(mark_, close_) ? action::fail_close : action::none;
-        if (writing && now >= after(progress_, write_)) return action::fail_write;
-        if (waiting_ == waiting::pong && now >= after(mark_, pong_)) return action::fail_pong;
-        if (now >= after(message_, idle_)) return action::close_idle;
-        if (waiting_ == waiting::nothing && now >= after(received_, ping_interval_)) return action::send_ping;
+            return now >= deadline_after(mark_, times_->close) ? action::fail_close : action::none;
+        if (writing && now >= deadline_after(progress_, times_->write)) return action::fail_write;
+        if (waiting_ == waiting::pong && now >= deadline_after(mark_, times_->pong)) return action::fail_pong;
+        if (now >= deadline_after(message_, times_->idle)) return action::close_idle;
+        if (waiting_ == waiting::nothing && now >= deadline_after(received_, times_->ping_interval))
+            return action::send_ping;
         return action::none;
     }
 
     /// The moment at which `due` may say something else than none.
     [[nodiscard]] time_point deadline(bool writing) const noexcept {
-        if (waiting_ == waiting::close) return after(mark_, close_);
-        time_point first = after(message_, idle_);
-        if (writing) first = std::min(first, after(progress_, write_));
-        if (waiting_ == waiting::pong) first = std::min(first, after(mark_, pong_));
-        if (waiting_ == waiting::nothing) first = std::min(first, after(received_, ping_interval_));
+        if (waiting_ == waiting::close) return deadline_after(mark_, times_->close);
+        time_point first = deadline_after(message_, times_->idle);
+        if (writing) first = std::min(first, deadline_after(progress_, times_->write));
+        if (waiting_ == waiting::pong) first = std::min(first, deadline_after(mark_, times_->pong));
+        if (waiting_ == waiting::nothing)
+            first = std::min(first, deadline_after(received_, times_->ping_interval));
         return first;
     }
 
 private:
     enum class waiting : std::uint8_t { nothing, ping_write, pong, close };
-
-    // 32 bits of milliseconds (49 days) keep an idle connection small.
-    [[nodiscard]] static std::uint32_t milliseconds(timeouts::duration wait) noexcept {
-        return static_cast<std::uint32_t>(std::clamp<std::int64_t>(wait.count(), 0, UINT32_MAX));
-    }
-
-    [[nodiscard]] static time_point after(time_point start, std::uint32_t wait) noexcept {
-        return deadline_after(start, std::chrono::milliseconds{wait});
-    }
 
     void wait(waiting what, time_point now) noexcept {
         waiting_ = what;
@@ -111,16 +101,12 @@ private:
         mark_ = no_deadline;
     }
 
-    std::uint32_t ping_interval_;
-    std::uint32_t pong_;
-    std::uint32_t idle_;
-    std::uint32_t write_;
-    std::uint32_t close_;
-    waiting waiting_ = waiting::nothing;
+    const timeouts* times_;
     time_point received_;
     time_point message_;
     time_point progress_;
     time_point mark_;
+    waiting waiting_ = waiting::nothing;
 };
 
 } // namespace duplex

@@ -262,7 +262,16 @@ public:
     void resume_counts(std::uint64_t data, std::uint64_t control) noexcept {
         data_consumed_ = boundary_ = data;
         control_consumed_ = control;
+        notes = {};
     }
+
+    /// What a session remembers of what is queued. Gone once all of it is written.
+    struct session_notes {
+        std::uint64_t ping_end =
+            0; ///< control bytes up to the end of the keepalive Ping, or of what left it no room
+        std::uint64_t close_begin = 0; ///< data bytes before our Close
+    };
+    session_notes notes{};
 
     /// Bytes of block held for reuse.
     [[nodiscard]] std::size_t memory() const noexcept { return tail_.capacity(); }

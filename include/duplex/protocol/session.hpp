@@ -3,20 +3,17 @@
 #include <duplex/core/byte_buffer.hpp>
 #include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/error.hpp>
-#include <duplex/core/limits.hpp>
 #include <duplex/core/random.hpp>
 #include <duplex/core/role.hpp>
 #include <duplex/core/utf8.hpp>
 #include <duplex/protocol/closing.hpp>
+#include <duplex/protocol/detail/receiving.hpp>
 #include <duplex/protocol/event.hpp>
-#include <duplex/protocol/frame_decoder.hpp>
 #include <duplex/protocol/keepalive.hpp>
-#include <duplex/protocol/message_assembler.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 #include <duplex/protocol/send_queue.hpp>
+#include <duplex/protocol/session_options.hpp>
 
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -26,16 +23,6 @@
 #include <utility>
 
 namespace duplex {
-
-/// How a session behaves.
-struct session_options {
-    duplex::limits limits{};
-    duplex::timeouts timeouts{};
-    /// Delivers pieces of messages as they arrive (`event::kind::fragment`) instead of whole messages.
-    bool deliver_fragments = false;
-    /// Refuses text to send that is not UTF-8 (RFC 6455 5.6).
-    bool check_outgoing_text = true;
-};
 
 /// What the transport under a session has to do.
 enum class transport_step : std::uint8_t {
@@ -56,29 +43,32 @@ enum class transport_step : std::uint8_t {
 class session {
 public:
     explicit session(role self, const session_options& options = {}, time_point now = {}) noexcept
-        : decoder_{self}
-        , assembler_{options.limits.message_bytes, options.limits.message_fragments}
-        , keepalive_{options.timeouts, now}
+        : session{self, shared_session_options{options, std::nothrow}, now} {}
+
+    /// The same with options that others share. Where there are none, for want of memory, the session has
+    /// failed from the beginning.
+    session(role self, shared_session_options options, time_point now) noexcept
+        : options_{options ? options : shared_session_options{}}
+        , keepalive_{options_->timeouts, now}
         , now_{now}
-        , queue_watermark_{options.limits.queue_watermark}
-        , queue_bytes_{options.limits.queue_bytes}
-        , self_{self}
-        , deliver_fragments_{options.deliver_fragments}
-        , check_outgoing_text_{options.check_outgoing_text} {}
+        , self_{self} {
+        if (!options) [[unlikely]]
+            fail(errc::out_of_memory);
+    }
 
     // --- receiving ---
 
     /// Lends the bytes of one read. They are unmasked in place and must stay until `next` has said
     /// `need_more`.
     void receive(std::span<std::byte> window) noexcept {
-        release_delivered();
-        decoder_.lend(window);
+        if (receiving_) release_delivered();
+        window_ = window;
         if (!window.empty()) bytes_received();
     }
 
     /// What of the window has not been looked at yet. `receive` may lend it again, from wherever it was moved
     /// to.
-    [[nodiscard]] std::span<std::byte> unread() const noexcept { return decoder_.unread_bytes(); }
+    [[nodiscard]] std::span<std::byte> unread() const noexcept { return window_; }
 
     /// The next thing found in what was received.
     [[nodiscard]] event next() noexcept;
@@ -87,10 +77,7 @@ public:
     /// a window, which saves a copy. Empty when there is no such place. Valid until the session is used
     /// again.
     [[nodiscard]] std::span<std::byte> direct() noexcept {
-        if (!at_.in_frame || deliver_fragments_ || decoder_.unread() != 0 || is_control(decoder_.header().op))
-            return {};
-        if (decoder_.remaining() < direct_threshold || !closing_.may_receive()) return {};
-        return assembler_.direct(decoder_.remaining(), decoder_.header().fin);
+        return receiving_ ? room_in_message() : std::span<std::byte>{};
     }
 
     /// Tells that `size` bytes were received in `direct()`; then go on with `next`.
@@ -105,9 +92,9 @@ public:
     /// Gives away the bytes of the message that `next` returned last, where it was assembled from pieces;
     /// empty where its payload lies in the window, and where it is being sent back.
     [[nodiscard]] byte_buffer take_message() noexcept {
-        if (!at_.message_delivered || (queue_ && queue_->borrows())) return {};
-        at_.message_delivered = false;
-        return assembler_.take();
+        if (!receiving_ || !receiving_->message_delivered || (queue_ && queue_->borrows())) return {};
+        receiving_->message_delivered = false;
+        return receiving_->assembler.take();
     }
 
     // --- sending ---
@@ -209,11 +196,12 @@ public:
     /// Keeps what is borrowed, if it is not written yet: call before the receive window changes. The payload
     /// of the last event ends with it.
     void settle() noexcept {
+        if (receiving_ && receiving_->idle()) receiving_.reset();
         if (!queue_ || !queue_->borrows()) return;
         bool kept = true;
-        if (at_.message_delivered) {
-            at_.message_delivered = false;
-            kept = queue_->adopt(assembler_.take());
+        if (receiving_ && receiving_->message_delivered) {
+            receiving_->message_delivered = false;
+            kept = queue_->adopt(receiving_->assembler.take());
         }
         if (!queue_->settle() || !kept) [[unlikely]] {
             // What was borrowed and could not be copied is gone: nothing can be written any more.
@@ -229,8 +217,12 @@ public:
 
     /// Bytes queued, framing included.
     [[nodiscard]] std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
-    [[nodiscard]] bool above_watermark() const noexcept { return queued() > queue_watermark_; }
-    [[nodiscard]] bool below_low_watermark() const noexcept { return queued() <= queue_watermark_ / 2; }
+    [[nodiscard]] bool above_watermark() const noexcept {
+        return queued() > options_->limits.queue_watermark;
+    }
+    [[nodiscard]] bool below_low_watermark() const noexcept {
+        return queued() <= options_->limits.queue_watermark / 2;
+    }
 
     /// Positions in the stream of data frames: a message is written once `data_written()` has reached what
     /// `data_pushed()` was right after it was sent. Control frames are counted apart.
@@ -279,25 +271,27 @@ public:
     // --- state ---
 
     [[nodiscard]] role self() const noexcept { return self_; }
+    [[nodiscard]] const shared_session_options& shared_options() const noexcept { return options_; }
     [[nodiscard]] closing::state state() const noexcept { return closing_.now(); }
     /// True until a Close is sent or received, or the connection fails.
     [[nodiscard]] bool is_open() const noexcept { return closing_.may_send(); }
     /// True where there is nothing to do: the session is open, all that was received has been looked at, all
     /// that was sent is written and its queue taken back, and no deadline has come closer.
     [[nodiscard]] DUPLEX_ALWAYS_INLINE bool at_rest() const noexcept {
-        return !queue_ && decoder_.unread() == 0 && closing_.may_send() && !expired_ && !deadline_closer_;
+        return !queue_ && window_.empty() && closing_.may_send() && !expired_ && !deadline_closer_;
     }
     /// True while messages may still come.
     [[nodiscard]] bool may_receive() const noexcept { return closing_.may_receive(); }
 
     // Set when it is made: any thread may ask.
 
-    [[nodiscard]] bool delivers_fragments() const noexcept { return deliver_fragments_; }
-    [[nodiscard]] bool checks_outgoing_text() const noexcept { return check_outgoing_text_; }
-    [[nodiscard]] std::size_t watermark() const noexcept { return queue_watermark_; }
+    [[nodiscard]] bool delivers_fragments() const noexcept { return options_->deliver_fragments; }
+    [[nodiscard]] bool checks_outgoing_text() const noexcept { return options_->check_outgoing_text; }
+    [[nodiscard]] std::size_t watermark() const noexcept { return options_->limits.queue_watermark; }
     /// Whether `size` bytes of payload may be queued behind `before` bytes (limits::queue_bytes).
     [[nodiscard]] bool fits(std::size_t before, std::size_t size) const noexcept {
-        return before == 0 || (before < queue_bytes_ && size <= queue_bytes_ - before);
+        return before == 0 ||
+               (before < options_->limits.queue_bytes && size <= options_->limits.queue_bytes - before);
     }
 
     /// Why the session ended or is ending; `errc::closed` for an orderly end.
@@ -319,23 +313,13 @@ private:
     /// Below this the rest of a frame comes through a window like everything else.
     static constexpr std::uint64_t direct_threshold = 16 * 1024;
 
-    /// What `next` has to see to before it looks at a new frame.
-    struct progress {
-        bool in_frame = false;
-        bool message_delivered = false; ///< the last event's payload is the assembler's
-        bool control_delivered = false; ///< the last event's payload is `control_`'s
-        bool message_ready = false;     ///< a message was completed by `received_direct`
-        bool failure_pending = false;   ///< `failed` has not been reported yet
-        std::array<bool, 3> rest{};
-
-        [[nodiscard]] bool none() const noexcept { return std::bit_cast<std::uint64_t>(*this) == 0; }
-    };
-
     [[nodiscard]] bool next_short(event& found) noexcept;
     [[nodiscard]] event next_of_any_kind() noexcept;
-    [[nodiscard]] errc begin_frame() noexcept;
-    [[nodiscard]] event end_frame(std::span<std::byte> piece) noexcept;
-    [[nodiscard]] event take_control(std::span<std::byte> piece) noexcept;
+    [[nodiscard]] event next_in(detail::receiving& in) noexcept;
+    [[nodiscard]] event end_frame(detail::receiving& in, std::span<std::byte> piece) noexcept;
+    [[nodiscard]] event take_control(detail::receiving& in, std::span<std::byte> piece) noexcept;
+    [[nodiscard]] std::span<std::byte> room_in_message() noexcept;
+    void release_delivered() noexcept;
     [[nodiscard]] event on_control(opcode op, std::span<std::byte> payload) noexcept;
     [[nodiscard]] event on_close(std::span<std::byte> payload) noexcept;
     [[nodiscard]] event fail_now(errc why) noexcept;
@@ -359,7 +343,7 @@ private:
 
     /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.
     [[nodiscard]] bool may_answer_ping() const noexcept {
-        return !close_pushed_ || (queue_ && !queue_->begun(close_begin_));
+        return !close_pushed_ || (queue_ && !queue_->begun(queue_->notes.close_begin));
     }
 
     /// The counts go on without it.
@@ -374,45 +358,27 @@ private:
         if (keepalive_.bytes_received(now_)) deadline_closer_ = true;
     }
 
-    void release_delivered() noexcept {
-        if (at_.message_delivered) [[unlikely]] {
-            settle();
-            if (std::exchange(at_.message_delivered, false)) assembler_.release();
-        }
-        if (at_.control_delivered) [[unlikely]] {
-            at_.control_delivered = false;
-            control_.reset();
-        }
-    }
-
     void look_for_ping() noexcept;
 
-    frame_decoder decoder_;
-    message_assembler assembler_;
+    std::span<std::byte> window_{};   ///< what was received and not looked at
+    detail::receiving_ptr receiving_; ///< while more than a short message is arriving
+    shared_session_options options_;
     keepalive keepalive_;
-    closing closing_;
     time_point now_;
     std::unique_ptr<send_queue> queue_;
-    std::unique_ptr<byte_buffer> control_; ///< the payload of a control frame that a window has cut
-    std::size_t queue_watermark_;
-    std::size_t queue_bytes_;
     std::uint64_t data_count_ = 0;    ///< data bytes written, while there is no queue
     std::uint64_t control_count_ = 0; ///< control bytes written, while there is no queue
-    std::uint64_t ping_mark_ =
-        0; ///< control bytes up to the end of the keepalive Ping, or of what left it no room
-    std::uint64_t close_begin_ = 0; ///< data bytes before our Close
-    utf8_validator outgoing_utf8_;  ///< of a text message sent in fragments
-    role self_;
+    closing closing_;
+    utf8_validator outgoing_utf8_; ///< of a text message sent in fragments
     errc error_ = errc::closed;
-    progress at_{};
+    role self_;
+    bool failure_pending_ = false; ///< `failed` has not been reported yet
     bool sending_fragments_ = false;
     bool outgoing_text_ = false;
     bool close_pushed_ = false;
     bool deadline_closer_ = false;
     bool ping_refused_ = false; ///< the keepalive Ping waits for room in the queue
     bool expired_ = false;
-    bool deliver_fragments_;
-    bool check_outgoing_text_;
 };
 
 } // namespace duplex

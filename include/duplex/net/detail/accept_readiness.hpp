@@ -1,10 +1,10 @@
 #pragma once
 
+#include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/net/concepts.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_member.hpp>
 #include <duplex/net/detail/context_service.hpp>
-#include <duplex/net/detail/intrusive_ptr.hpp>
 #include <duplex/net/detail/poll_set.hpp>
 
 #include <asio/basic_socket_acceptor.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <duplex/net/detail/intrusive_ptr.hpp>
+#include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/net/timer_wheel.hpp>
 
 namespace duplex::detail {

@@ -5,6 +5,7 @@
 #include <duplex/net/detail/context_member.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
 #include <duplex/net/timer_wheel.hpp>
+#include <duplex/protocol/session_options.hpp>
 
 #include <asio/basic_waitable_timer.hpp>
 
@@ -12,9 +13,12 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace duplex::detail {
+
+class poll_set;
 
 /// One per execution context: the timer wheel that serves all its connections, and the list of them, so that
 /// handlers which are still waiting when the context goes away go with it. Thread-safe; the lock is taken
@@ -81,6 +85,17 @@ public:
     /// What members put off to the end of the loop's turn, where the context is an `io_context`. On its
     /// thread.
     [[nodiscard]] loop_turns& turns() noexcept { return turns_; }
+
+    /// The set that polled connections of an `io_context` wait in; made by the first of them. On its thread.
+    void use(poll_set& polls) noexcept { polls_ = &polls; }
+    [[nodiscard]] poll_set& polls() const noexcept { return *polls_; }
+
+    /// Options that all connections share which have the same: most have.
+    [[nodiscard]] shared_session_options shared(const session_options& options) {
+        const std::lock_guard lock{mutex_};
+        if (!options_ || !(**options_ == options)) options_.emplace(options);
+        return *options_;
+    }
 
     // --- time by hand, for tests ---
 
@@ -177,6 +192,8 @@ private:
     std::atomic<bool> manual_{false};
     std::unique_ptr<timer_type> timer_;
     context_member* members_ = nullptr;
+    poll_set* polls_ = nullptr;
+    std::optional<shared_session_options> options_; ///< those that were used last
     std::atomic<bool> ticking_{false};
     bool shut_down_ = false;
 };

@@ -15,7 +15,7 @@ void connection_state<Stream>::close_then(close_code code, std::string_view reas
     if (error) return done.complete(completion::post, error);
     if (is_.ended)
         return done.complete(completion::post, ended_cleanly() ? std::error_code{} : final_error());
-    waiters_->closes.push_back(done);
+    waiting()->closes.push_back(done);
     if (is_.batch_out) end_batch();
     schedule_flush();
     // Without a reader what still comes is dropped, up to the peer's Close.
@@ -58,7 +58,7 @@ void connection_state<Stream>::follow_session() {
     case transport_step::abort: return end();
     }
     // On an open connection with nothing to write, most of what happens only puts deadlines off.
-    if (!session_.is_open() || session_.queued() != 0 || scheduled_ == no_deadline ||
+    if (!session_.is_open() || session_.queued() != 0 || this->due() == no_deadline ||
         session_.deadline_came_closer())
         update_deadline();
 }
@@ -80,26 +80,27 @@ bool connection_state<Stream>::wants_read() noexcept {
 /// The first error of the stream is the one that counts. Without memory for it the connection is just lost.
 template <class Stream>
 void connection_state<Stream>::remember(std::error_code of_transport) noexcept {
-    if (!ending_) ending_.reset(new (std::nothrow) ending);
-    if (ending_ && !ending_->transport) ending_->transport = of_transport;
+    if (have(&seldom::end) && !how_it_ended()->transport) how_it_ended()->transport = of_transport;
 }
 
 template <class Stream>
 close_result& connection_state<Stream>::result() {
-    if (!ending_) ending_ = std::make_unique<ending>();
-    auto& found = ending_->result;
+    auto& end = with_seldom().end;
+    if (!end) end = std::make_unique<ending>();
+    auto& found = end->result;
     return found ? *found : found.emplace();
 }
 
 template <class Stream>
 std::error_code connection_state<Stream>::session_error() const noexcept {
-    if (session_.error() == errc::connection_lost && ending_ && ending_->transport) return ending_->transport;
+    if (const auto* end = how_it_ended(); session_.error() == errc::connection_lost && end && end->transport)
+        return end->transport;
     return session_.error();
 }
 
 template <class Stream>
 std::error_code connection_state<Stream>::final_error() const noexcept {
-    if (opening_) return outcome_ && outcome_->error ? outcome_->error : make_error_code(errc::aborted);
+    if (opening_) return outcome() && outcome()->error ? outcome()->error : make_error_code(errc::aborted);
     if (const auto* known = result_if_any(); known && known->error) return known->error;
     return session_error();
 }
@@ -121,11 +122,11 @@ void connection_state<Stream>::end() {
         std::exchange(opening_->waiting, nullptr)->complete(completion::post, make_error_code(errc::aborted));
     const bool clean = ended_cleanly() && !result().error;
     if (reader_) retire_reader(reader_->whole_life && clean ? std::error_code{} : error);
-    if (waiters_) {
-        waiters_->sent.complete_all(completion::post, error);
-        waiters_->drains.complete_all(completion::post, error);
-        waiters_->pings.complete_all(completion::post, error, {});
-        waiters_->closes.complete_all(completion::post, clean ? std::error_code{} : error);
+    if (waiting()) {
+        waiting()->sent.complete_all(completion::post, error);
+        waiting()->drains.complete_all(completion::post, error);
+        waiting()->pings.complete_all(completion::post, error, {});
+        waiting()->closes.complete_all(completion::post, clean ? std::error_code{} : error);
     }
     // An asynchronous write under way still holds the bytes.
     if (!is_.writing) session_.drop_output();
@@ -170,8 +171,7 @@ void connection_state<Stream>::update_deadline() {
     if (is_.ended) return;
     const time_point next = opening_ ? opening_->deadline : session_.next_deadline();
     // A deadline that has moved away is found to have done so when it comes.
-    if (next >= scheduled_) return;
-    scheduled_ = next;
+    if (next >= this->due()) return;
     service_->schedule(*this, next, stream_.get_executor());
 }
 
@@ -182,7 +182,7 @@ void connection_state<Stream>::on_deadline() noexcept {
 
 template <class Stream>
 void connection_state<Stream>::on_tick() {
-    scheduled_ = no_deadline;
+    this->forget_due();
     if (is_.ended) return;
     const time_point now = service_->now();
     if (!opening_) {
@@ -222,7 +222,7 @@ void connection_state<Stream>::on_shutdown() noexcept {
     if (opening_ && opening_->waiting) std::exchange(opening_->waiting, nullptr)->abandon();
     if (reader_) std::exchange(reader_, nullptr)->abandon();
     // Those that wait are abandoned with their lists.
-    waiters_.reset();
+    forget(&seldom::waiting);
     drop_inbox();
     unwatch();
     // Handles may outlive the context; what belongs to it goes with it.

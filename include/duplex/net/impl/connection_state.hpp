@@ -4,6 +4,7 @@
 // write.hpp and close.hpp.
 
 #include <duplex/core/detail/inlining.hpp>
+#include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/handshake/outcome.hpp>
 #include <duplex/handshake/server_handshake.hpp>
@@ -13,7 +14,6 @@
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/handler_storage.hpp>
-#include <duplex/net/detail/intrusive_ptr.hpp>
 #include <duplex/net/detail/poll_set.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/net/message.hpp>
@@ -129,7 +129,6 @@ class readiness<Stream, true> : public counted_member<connection_state<Stream>, 
     }
 
 protected:
-    poll_set* polls_ = nullptr;
     bool readable_ = false; ///< there may be bytes that nobody has read yet
     bool read_on_ = false;  ///< until nothing is left: a short read need not be the last
     bool held_ = false;     ///< something is under way, for which the context has to run
@@ -151,7 +150,7 @@ public:
     connection_state(Stream&& stream, const connection_options& options)
         : stream_{std::move(stream)}
         , service_{&context_service::of(stream_.get_executor())}
-        , session_{role::server, options.for_session(), service_->now()}
+        , session_{role::server, service_->shared(options.for_session()), service_->now()}
         , opening_{std::make_unique<opening>(options)} {
         service_->join(*this);
         traits::prepare(stream_);
@@ -214,7 +213,8 @@ public:
     [[nodiscard]] std::error_code final_error() const noexcept;
     /// None while it hasn't ended.
     [[nodiscard]] const close_result* result_if_any() const noexcept {
-        return ending_ && ending_->result ? &*ending_->result : nullptr;
+        const auto* end = how_it_ended();
+        return end && end->result ? &*end->result : nullptr;
     }
     [[nodiscard]] bool ended_cleanly() const noexcept {
         const auto* known = result_if_any();
@@ -277,15 +277,11 @@ public:
         }
     };
     std::unique_ptr<opening> opening_;
-    std::unique_ptr<handshake_outcome> outcome_;
-
     /// How it came to its end.
     struct ending {
         std::optional<close_result> result;
         std::error_code transport; ///< what the stream said
     };
-    std::unique_ptr<ending> ending_;
-
     /// Those that wait for something other than messages. Most connections never have any.
     struct waiters {
         waiter_list<std::error_code> sent; ///< keys: positions in the stream of data
@@ -294,15 +290,50 @@ public:
         waiter_list<std::error_code, std::chrono::nanoseconds> pings; ///< keys: numbers of Pings
         std::uint64_t ping_count = 0;
     };
-    std::unique_ptr<waiters> waiters_;
+
+    /// What most open connections have none of.
+    struct seldom {
+        std::unique_ptr<handshake_outcome> outcome; ///< how the opening went, until that is forgotten
+        std::unique_ptr<byte_buffer> stash;         ///< the rest of a window, kept for the next read
+        std::unique_ptr<ending> end;
+        std::unique_ptr<waiters> waiting;
+
+        [[nodiscard]] bool empty() const noexcept { return !outcome && !stash && !end && !waiting; }
+    };
+    std::unique_ptr<seldom> seldom_;
+    [[nodiscard]] handshake_outcome* outcome() const noexcept {
+        return seldom_ ? seldom_->outcome.get() : nullptr;
+    }
+    [[nodiscard]] byte_buffer* stash() const noexcept { return seldom_ ? seldom_->stash.get() : nullptr; }
+    [[nodiscard]] ending* how_it_ended() const noexcept { return seldom_ ? seldom_->end.get() : nullptr; }
+    [[nodiscard]] waiters* waiting() const noexcept { return seldom_ ? seldom_->waiting.get() : nullptr; }
+    [[nodiscard]] seldom& with_seldom() {
+        if (!seldom_) seldom_ = std::make_unique<seldom>();
+        return *seldom_;
+    }
+    /// Makes one of them; false: there is no memory for it.
+    template <class Part>
+    [[nodiscard]] bool have(std::unique_ptr<Part> seldom::*part) noexcept {
+        if (!seldom_) seldom_.reset(new (std::nothrow) seldom);
+        if (seldom_ && !((*seldom_).*part)) ((*seldom_).*part).reset(new (std::nothrow) Part);
+        return seldom_ && (*seldom_).*part;
+    }
+    /// Frees one of them.
+    template <class Part>
+    void forget(std::unique_ptr<Part> seldom::*part) noexcept {
+        if (!seldom_) return;
+        ((*seldom_).*part).reset();
+        if (seldom_->empty()) seldom_.reset();
+    }
+    void keep_outcome(handshake_outcome&& known) {
+        with_seldom().outcome = std::make_unique<handshake_outcome>(std::move(known));
+    }
+
     /// The key of a send that was withdrawn before it came here.
     static constexpr std::uint64_t withdrawn = static_cast<std::uint64_t>(-1);
-    [[nodiscard]] bool awaits_close() const noexcept { return waiters_ && !waiters_->closes.empty(); }
+    [[nodiscard]] bool awaits_close() const noexcept { return waiting() && !waiting()->closes.empty(); }
     /// False: there is no memory to wait in.
-    [[nodiscard]] bool may_wait() noexcept {
-        if (!waiters_) waiters_.reset(new (std::nothrow) waiters);
-        return waiters_ != nullptr;
-    }
+    [[nodiscard]] bool may_wait() noexcept { return have(&seldom::waiting); }
 
     reader<Stream>* reader_ = nullptr;
     /// The reader whose callbacks are running.
@@ -311,7 +342,7 @@ public:
         std::optional<std::error_code> retired{}; ///< what it will be told, where it was retired meanwhile
     };
     consumption* consuming_ = nullptr;
-    std::uint64_t batch_ = 0; ///< counts batches, so that a stale one knows
+    std::uint32_t batch_ = 0; ///< counts batches, so that a stale one knows
 
 private:
     /// Asio passes at most 64 buffers to one write; an operation keeps its own copy of a sequence, so there
@@ -453,13 +484,11 @@ private:
     [[nodiscard]] close_result& result();
     [[nodiscard]] std::error_code session_error() const noexcept;
 
-    receive_lease lease_;                ///< the window, while a batch is looked at or a stream reads into it
-    std::unique_ptr<byte_buffer> stash_; ///< the rest of a window, kept for the next read
+    receive_lease lease_; ///< the window, while a batch is looked at or a stream reads into it
     std::atomic<inbox_item*> inbox_{nullptr}; ///< newest first
     std::atomic<std::size_t> inbox_bytes_{0};
     std::atomic<std::size_t> buffered_{0};
     std::atomic<bool> open_{false};
-    time_point scheduled_ = no_deadline;
 
     struct situation {
         bool writing = false;      ///< a write waits for the stream

@@ -95,7 +95,7 @@ void connection_state<Stream>::opening_received(std::span<const std::byte> bytes
         auto outcome = client.take_outcome();
         const auto error = outcome.error;
         if (!error) return become_open(role::client, std::move(outcome));
-        outcome_ = std::make_unique<handshake_outcome>(std::move(outcome));
+        keep_outcome(std::move(outcome));
         return opening_done(error);
     }
     auto& server = *now.server();
@@ -160,7 +160,7 @@ void connection_state<Stream>::opening_written() {
         now.refused = true;
         now.deadline = deadline_after(service_->precise_now(), now.options.timeouts.close);
         update_deadline();
-        outcome_ = std::make_unique<handshake_outcome>(now.server()->take_outcome());
+        keep_outcome(now.server()->take_outcome());
         is_.shut = traits::shutdown_send(stream_);
         if (auto* waiting = std::exchange(now.waiting, nullptr)) waiting->complete(completion::post, error);
         if (!is_.shut) return end();
@@ -175,8 +175,8 @@ void connection_state<Stream>::opening_done(std::error_code error) {
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     const bool misuse = error == condition::misuse;
     if (!misuse) {
-        if (!outcome_) outcome_ = std::make_unique<handshake_outcome>();
-        outcome_->error = error;
+        if (!outcome()) keep_outcome({});
+        outcome()->error = error;
         end();
     }
     if (waiting) waiting->complete(completion::post, error);
@@ -189,18 +189,19 @@ void connection_state<Stream>::cancel_opening() {
 
 template <class Stream>
 void connection_state<Stream>::become_open(role self, handshake_outcome&& outcome) {
-    session_ = session{self, opening_->options.for_session(), service_->now()};
+    session_ = session{self, session_.shared_options(), service_->now()};
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     const auto how = opening_->initiating ? completion::post : completion::dispatch;
     opening_.reset();
     if (!outcome.leftover.empty()) {
         // Bytes behind the head belong to the WebSocket.
-        stash_ = std::make_unique<byte_buffer>();
-        if (!stash_->append(outcome.leftover)) session_.fail(errc::out_of_memory);
-        session_.receive(stash_->bytes());
+        auto rest = std::make_unique<byte_buffer>();
+        if (!rest->append(outcome.leftover)) session_.fail(errc::out_of_memory);
+        session_.receive(rest->bytes());
+        with_seldom().stash = std::move(rest);
         outcome.leftover = {};
     }
-    outcome_ = std::make_unique<handshake_outcome>(std::move(outcome));
+    keep_outcome(std::move(outcome));
     open_.store(true, std::memory_order_release);
     update_deadline();
     waiting->complete(how, {});

@@ -174,8 +174,8 @@ void connection_state<Stream>::finish_read() {
 /// read, and the run goes on.
 template <class Stream>
 DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::goes_on() const noexcept {
-    return is_.ordinary() && session_.at_rest() && !stash_ && reader_ && reader_->whole_life &&
-           scheduled_ != no_deadline;
+    return is_.ordinary() && session_.at_rest() && !stash() && reader_ && reader_->whole_life &&
+           this->due() != no_deadline;
 }
 
 /// Sends what was collected, and goes on reading.
@@ -210,14 +210,14 @@ void connection_state<Stream>::keep_unread() {
     session_.settle();
     const auto rest = session_.unread();
     if (rest.empty()) {
-        stash_.reset();
+        forget(&seldom::stash);
     } else if (lease_) {
         auto kept = std::make_unique<byte_buffer>();
         if (kept->append(rest))
             session_.receive(kept->bytes());
         else
             session_.fail(errc::out_of_memory);
-        stash_ = std::move(kept);
+        with_seldom().stash = std::move(kept);
     }
     if (!reading_) lease_.give_back();
 }
@@ -261,11 +261,11 @@ template <class Stream>
 void connection_state<Stream>::on_event(const event& found) {
     switch (found.what) {
     case event::kind::pong: {
-        if (!waiters_ || found.payload.size() != sizeof(std::uint64_t)) return;
-        auto& pings = waiters_->pings;
+        if (!waiting() || found.payload.size() != sizeof(std::uint64_t)) return;
+        auto& pings = waiting()->pings;
         const auto number = load_big<std::uint64_t>(found.payload.data());
         // A Pong for another Ping of the application, or for none.
-        if (number > waiters_->ping_count) return;
+        if (number > waiting()->ping_count) return;
         const auto now = service_->precise_now();
         // RFC 6455 5.5.3: a peer may answer only the latest of several Pings.
         while (!pings.empty() && pings.front()->key <= number) {

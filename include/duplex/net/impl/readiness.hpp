@@ -9,9 +9,10 @@ namespace duplex::detail {
 template <class Stream>
 void connection_state<Stream>::watch() {
     if constexpr (polled) {
-        this->polls_ = &asio::use_service<poll_set>(context_of(stream_.get_executor()));
+        auto& polls = asio::use_service<poll_set>(context_of(stream_.get_executor()));
+        service_->use(polls);
         // A socket that can't be watched tells why when it is read.
-        const auto error = this->polls_->add(stream_.native_handle(), *this);
+        const auto error = polls.add(stream_.native_handle(), *this);
         if (!error) return;
         traits::close(stream_);
         this->readable_ = true;
@@ -22,7 +23,7 @@ void connection_state<Stream>::watch() {
 template <class Stream>
 void connection_state<Stream>::unwatch() noexcept {
     if constexpr (polled) {
-        this->polls_->remove(stream_.native_handle(), *this);
+        service_->polls().remove(stream_.native_handle(), *this);
         reading_ = is_.writing = false;
         let_go();
     }
@@ -44,7 +45,7 @@ void connection_state<Stream>::await_writable() {
     if constexpr (polled) {
         hold();
         if (!std::exchange(this->watches_writes_, true))
-            this->polls_->watch_writes(stream_.native_handle(), *this);
+            service_->polls().watch_writes(stream_.native_handle(), *this);
     } else {
         stream_.async_wait(Stream::wait_write, write_handler{pointer{this}});
     }
@@ -56,7 +57,7 @@ DUPLEX_ALWAYS_INLINE void connection_state<Stream>::hold() {
     if (std::exchange(this->held_, true)) [[likely]]
         return;
     this->add_owner();
-    this->polls_->hold();
+    service_->polls().hold();
 }
 
 template <class Stream>
@@ -68,7 +69,7 @@ DUPLEX_ALWAYS_INLINE void connection_state<Stream>::let_go() noexcept {
 template <class Stream>
 DUPLEX_NEVER_INLINE void connection_state<Stream>::drop_hold() noexcept {
     this->held_ = false;
-    this->polls_->let_go();
+    service_->polls().let_go();
     this->drop_owner();
 }
 

@@ -159,7 +159,7 @@ void connection_state<Stream>::await_sent(send_status status, listed_waiter<std:
     if (!accepted(status)) return done.complete(completion::post, to_error_code(status));
     if (done.key == withdrawn) return done.complete(completion::post, asio::error::operation_aborted);
     done.key = session_.data_pushed();
-    waiters_->sent.push_back(done);
+    waiting()->sent.push_back(done);
 }
 
 /// The one who waits goes; the message stays queued.
@@ -169,7 +169,7 @@ void connection_state<Stream>::withdraw_send(listed_waiter<std::error_code>& gon
     if (gone.key == 0)
         gone.key = withdrawn;
     else if (gone.key != withdrawn)
-        withdraw(waiters_->sent, gone);
+        withdraw(waiting()->sent, gone);
 }
 
 template <class Stream>
@@ -179,14 +179,14 @@ void connection_state<Stream>::drain(listed_waiter<std::error_code>& done) {
         return done.complete(completion::post, opening_ ? make_error_code(errc::not_open) : final_error());
     if (session_.queued() == 0) return done.complete(completion::post, {});
     if (!may_wait()) return done.complete(completion::post, errc::out_of_memory);
-    waiters_->drains.push_back(done);
+    waiting()->drains.push_back(done);
 }
 
 template <class Stream>
 void connection_state<Stream>::ping_then(ping_waiter& done) {
     std::array<std::byte, sizeof(std::uint64_t)> number;
     if (!may_wait()) return done.complete(completion::post, errc::out_of_memory, {});
-    const auto count = ++waiters_->ping_count;
+    const auto count = ++waiting()->ping_count;
     store_big(number.data(), count);
     drain_inbox();
     if (!corked_) prepare_to_send();
@@ -194,7 +194,7 @@ void connection_state<Stream>::ping_then(ping_waiter& done) {
     if (!accepted(status)) return done.complete(completion::post, to_error_code(status), {});
     done.key = count;
     done.written_mark = session_.control_pushed();
-    waiters_->pings.push_back(done);
+    waiting()->pings.push_back(done);
 }
 
 /// Something was queued, or refused.
@@ -351,11 +351,11 @@ auto connection_state<Stream>::gather() noexcept -> const_buffers {
 /// A ping's time runs from the write that takes its last byte.
 template <class Stream>
 void connection_state<Stream>::stamp_pings() {
-    if (!waiters_ || waiters_->pings.empty()) [[likely]]
+    if (!waiting() || waiting()->pings.empty()) [[likely]]
         return;
     const auto written = session_.control_written();
     const auto now = service_->precise_now();
-    waiters_->pings.for_each([&](auto& each) {
+    waiting()->pings.for_each([&](auto& each) {
         auto& waiting = static_cast<ping_waiter&>(each);
         if (waiting.written_mark > written) waiting.written = now;
     });
@@ -389,7 +389,7 @@ void connection_state<Stream>::write_once() {
 template <class Stream>
 DUPLEX_ALWAYS_INLINE void connection_state<Stream>::after_write() {
     buffered_.store(session_.queued(), std::memory_order_relaxed);
-    if (waiters_) [[unlikely]]
+    if (waiting()) [[unlikely]]
         tell_written();
     if (session_.queued() != 0 || is_.writing) return;
     if (session_.has_queue()) thread_buffers::keep_queue(session_.take_queue().release());
@@ -398,10 +398,10 @@ DUPLEX_ALWAYS_INLINE void connection_state<Stream>::after_write() {
 template <class Stream>
 void connection_state<Stream>::tell_written() {
     const auto written = session_.data_written();
-    auto& sent = waiters_->sent;
+    auto& sent = waiting()->sent;
     while (!sent.empty() && sent.front()->key <= written)
         sent.pop_front()->complete(completion::post, {});
-    if (session_.queued() == 0 && !is_.writing) waiters_->drains.complete_all(completion::post, {});
+    if (session_.queued() == 0 && !is_.writing) waiting()->drains.complete_all(completion::post, {});
 }
 
 } // namespace duplex::detail

@@ -9,9 +9,9 @@ namespace duplex {
 /// Most messages are short and come whole: they are found here without the steps below. False where anything
 /// else comes next.
 inline bool session::next_short(event& found) noexcept {
-    if (assembler_.in_message() || !closing_.may_receive() || deliver_fragments_) return false;
+    if (!closing_.may_receive() || options_->deliver_fragments) return false;
     frame_decoder::short_message message;
-    if (!decoder_.take_short(message, assembler_.max_bytes())) return false;
+    if (!frame_decoder::take_short(self_, window_, message, options_->limits.message_bytes)) return false;
     if (self_ == role::server) detail::mask_short(message.payload, message.key);
     if (message.op == opcode::text && !is_valid_utf8(message.payload)) [[unlikely]] {
         found = fail_now(errc::invalid_utf8);
@@ -26,116 +26,152 @@ inline bool session::next_short(event& found) noexcept {
 
 inline event session::next() noexcept {
     event found;
-    if (at_.none()) [[likely]] {
-        if (decoder_.unread() == 0 || next_short(found)) return found;
+    if (!receiving_ && !failure_pending_) [[likely]] {
+        if (window_.empty() || next_short(found)) return found;
     }
     found = next_of_any_kind();
     return found;
 }
 
 inline event session::next_of_any_kind() noexcept {
-    release_delivered();
-    if (at_.failure_pending) [[unlikely]]
+    if (receiving_) release_delivered();
+    if (failure_pending_) [[unlikely]]
         return report_failure();
+    // RFC 6455 5.5.1, 7.1.7: nothing that follows a Close or an error is looked at.
+    if (!closing_.may_receive()) [[unlikely]] {
+        window_ = {};
+        return {};
+    }
+    if (!receiving_) {
+        if (window_.empty()) return {};
+        receiving_ = detail::begin_receiving(self_, options_->limits);
+        if (!receiving_) [[unlikely]]
+            return fail_now(errc::out_of_memory);
+    }
+    detail::receiving& in = *receiving_;
+    in.decoder.lend(window_);
+    const event found = next_in(in);
+    // Nothing is left of a window in which a Close or an error was found.
+    window_ = closing_.may_receive() ? in.decoder.unread_bytes() : std::span<std::byte>{};
+    if (in.idle() || (!closing_.may_receive() && !in.control_delivered)) receiving_.reset();
+    return found;
+}
+
+/// Finds the next event in the decoder's window.
+inline event session::next_in(detail::receiving& in) noexcept {
+    frame_decoder& decoder = in.decoder;
     for (;;) {
-        // RFC 6455 5.5.1, 7.1.7: nothing that follows a Close or an error is looked at.
-        if (!closing_.may_receive()) [[unlikely]] {
-            decoder_.discard();
-            return {};
-        }
-        if (!at_.in_frame) {
-            const auto step = decoder_.next_header();
+        if (!in.in_frame) {
+            const auto step = decoder.next_header();
             if (step == frame_decoder::step::need_more) return {};
             if (step == frame_decoder::step::failed) [[unlikely]]
-                return fail_now(decoder_.error());
-            if (const errc broken = begin_frame(); broken != errc{}) [[unlikely]]
-                return fail_now(broken);
-            at_.in_frame = true;
+                return fail_now(decoder.error());
+            if (!is_control(decoder.header().op)) {
+                if (const errc broken = in.assembler.begin_frame(decoder.header()); broken != errc{})
+                    [[unlikely]]
+                    return fail_now(broken);
+            }
+            in.in_frame = true;
         }
-        if (at_.message_ready) [[unlikely]] {
-            at_.message_ready = false;
-            return end_frame({});
+        if (in.message_ready) [[unlikely]] {
+            in.message_ready = false;
+            return end_frame(in, {});
         }
-        if (decoder_.remaining() != 0 && decoder_.unread() == 0) return {};
-        if (is_control(decoder_.header().op)) {
-            const std::size_t offset = decoder_.offset();
-            auto piece = decoder_.take_payload();
-            if (decoder_.header().masked) mask(piece, decoder_.header().key, offset);
-            return take_control(piece);
+        if (decoder.remaining() != 0 && decoder.unread() == 0) return {};
+        const frame_header& header = decoder.header();
+        const std::size_t offset = decoder.offset();
+        const auto piece = decoder.take_payload();
+        if (is_control(header.op)) {
+            if (header.masked) mask(piece, header.key, offset);
+            return take_control(in, piece);
         }
 
-        const frame_header& header = decoder_.header();
-        const std::size_t offset = decoder_.offset();
-        const auto piece = decoder_.take_payload();
-        const bool frame_ends = decoder_.remaining() == 0;
-        const bool in_place =
-            deliver_fragments_ || (frame_ends && header.fin && offset == 0 && assembler_.first_frame());
+        const bool frame_ends = decoder.remaining() == 0;
+        const bool in_place = options_->deliver_fragments ||
+                              (frame_ends && header.fin && offset == 0 && in.assembler.first_frame());
         const errc broken = in_place
-                                ? assembler_.check_in_place(piece, header, offset, frame_ends && header.fin)
-                                : assembler_.append(piece, header, offset, decoder_.remaining());
+                                ? in.assembler.check_in_place(piece, header, offset, frame_ends && header.fin)
+                                : in.assembler.append(piece, header, offset, decoder.remaining());
         if (broken != errc{}) [[unlikely]]
             return fail_now(broken);
-        if (!frame_ends && !deliver_fragments_) return {};
-        if (event found = end_frame(piece)) return found;
+        if (!frame_ends && !options_->deliver_fragments) return {};
+        if (event found = end_frame(in, piece)) return found;
     }
+}
+
+/// The payload of the last event is no longer looked at.
+inline void session::release_delivered() noexcept {
+    if (receiving_->message_delivered) [[unlikely]] {
+        settle();
+        if (std::exchange(receiving_->message_delivered, false)) receiving_->assembler.release();
+    }
+    if (receiving_->control_delivered) [[unlikely]] {
+        receiving_->control_delivered = false;
+        receiving_->control.release();
+    }
+    if (receiving_->idle()) receiving_.reset();
+}
+
+inline std::span<std::byte> session::room_in_message() noexcept {
+    detail::receiving& in = *receiving_;
+    const frame_header& header = in.decoder.header();
+    if (!in.in_frame || options_->deliver_fragments || !window_.empty() || is_control(header.op)) return {};
+    if (in.decoder.remaining() < direct_threshold || !closing_.may_receive()) return {};
+    return in.assembler.direct(in.decoder.remaining(), header.fin);
 }
 
 /// A piece of a data frame is in place; with `remaining() == 0` the frame ends here.
-inline event session::end_frame(std::span<std::byte> piece) noexcept {
-    const bool frame_ends = decoder_.remaining() == 0;
-    const bool message_ends = frame_ends && decoder_.header().fin;
-    at_.in_frame = !frame_ends;
-    if (deliver_fragments_) {
+inline event session::end_frame(detail::receiving& in, std::span<std::byte> piece) noexcept {
+    const bool frame_ends = in.decoder.remaining() == 0;
+    const bool message_ends = frame_ends && in.decoder.header().fin;
+    in.in_frame = !frame_ends;
+    if (options_->deliver_fragments) {
         if (piece.empty() && !message_ends) return {};
         if (message_ends) {
-            assembler_.end_message();
+            in.assembler.end_message();
             keepalive_.message_received(now_);
         }
-        return {.what = event::kind::fragment, .op = assembler_.op(), .last = message_ends, .payload = piece};
+        return {
+            .what = event::kind::fragment, .op = in.assembler.op(), .last = message_ends, .payload = piece};
     }
     if (!message_ends) return {};
-    assembler_.end_message();
+    in.assembler.end_message();
     keepalive_.message_received(now_);
-    if (assembler_.holds_bytes()) {
-        at_.message_delivered = true;
-        piece = assembler_.bytes();
+    if (in.assembler.holds_bytes()) {
+        in.message_delivered = true;
+        piece = in.assembler.bytes();
     }
-    return {.what = event::kind::message, .op = assembler_.op(), .payload = piece};
+    return {.what = event::kind::message, .op = in.assembler.op(), .payload = piece};
 }
 
 inline void session::received_direct(std::size_t size) noexcept {
-    if (size == 0) return;
+    if (size == 0 || !receiving_) return;
+    detail::receiving& in = *receiving_;
     bytes_received();
-    const std::size_t offset = decoder_.offset();
-    decoder_.skip_payload(size);
-    const frame_header& header = decoder_.header();
-    const bool frame_ends = decoder_.remaining() == 0;
-    const errc broken = assembler_.commit_direct(size, header, offset, frame_ends && header.fin);
+    const std::size_t offset = in.decoder.offset();
+    in.decoder.skip_payload(size);
+    const frame_header& header = in.decoder.header();
+    const bool frame_ends = in.decoder.remaining() == 0;
+    const errc broken = in.assembler.commit_direct(size, header, offset, frame_ends && header.fin);
     if (broken != errc{})
         fail(broken);
     else
-        at_.message_ready = frame_ends;
-}
-
-inline errc session::begin_frame() noexcept {
-    const frame_header& header = decoder_.header();
-    return is_control(header.op) ? errc{} : assembler_.begin_frame(header);
+        in.message_ready = frame_ends;
 }
 
 /// RFC 6455 5.4: control frames may come between the fragments of a message; they are handled at once and
 /// leave the message alone.
-inline event session::take_control(std::span<std::byte> piece) noexcept {
-    const opcode op = decoder_.header().op;
-    if (decoder_.remaining() == 0 && !control_) [[likely]] {
-        at_.in_frame = false;
+inline event session::take_control(detail::receiving& in, std::span<std::byte> piece) noexcept {
+    const opcode op = in.decoder.header().op;
+    if (in.decoder.remaining() == 0 && in.control.empty()) [[likely]] {
+        in.in_frame = false;
         return on_control(op, piece);
     }
-    if (!control_) control_.reset(new (std::nothrow) byte_buffer);
-    if (!control_ || !control_->append(piece)) return fail_now(errc::out_of_memory);
-    if (decoder_.remaining() != 0) return {};
-    at_.in_frame = false;
-    at_.control_delivered = true;
-    return on_control(op, control_->bytes());
+    if (!in.control.append(piece)) return fail_now(errc::out_of_memory);
+    if (in.decoder.remaining() != 0) return {};
+    in.in_frame = false;
+    in.control_delivered = true;
+    return on_control(op, in.control.bytes());
 }
 
 inline event session::on_control(opcode op, std::span<std::byte> payload) noexcept {
@@ -154,8 +190,8 @@ inline event session::on_control(opcode op, std::span<std::byte> payload) noexce
 inline event session::on_close(std::span<std::byte> payload) noexcept {
     const close_body body = parse_close_body(payload);
     if (body.error != errc{}) return fail_now(body.error);
-    decoder_.discard();
-    assembler_.release();
+    window_ = {};
+    if (receiving_) receiving_->assembler.release();
     keepalive_.close_started(now_);
     // RFC 6455 5.5.1: answered with the same code, unless a Close was sent before.
     if (closing_.close_received()) {
@@ -172,9 +208,9 @@ inline void session::fail(errc why) noexcept {
     if (before == closing::state::failed || before == closing::state::done) return;
     closing_.fail();
     error_ = why;
-    at_.failure_pending = true;
-    at_.in_frame = at_.message_ready = false;
-    decoder_.discard();
+    failure_pending_ = true;
+    window_ = {};
+    if (receiving_) receiving_->in_frame = receiving_->message_ready = false;
     keepalive_.close_started(now_);
     // RFC 6455 7.1.7: a Close with the fitting code goes out, unless there is one already. What was sent
     // before goes first: it would have, had it been written at once.
@@ -187,12 +223,12 @@ inline void session::fail(errc why) noexcept {
 
 inline event session::fail_now(errc why) noexcept {
     fail(why);
-    assembler_.release();
-    return at_.failure_pending ? report_failure() : event{};
+    if (receiving_) receiving_->assembler.release();
+    return failure_pending_ ? report_failure() : event{};
 }
 
 inline event session::report_failure() noexcept {
-    at_.failure_pending = false;
+    failure_pending_ = false;
     const close_code code = close_code_for(error_);
     return {.what = event::kind::failed,
             .error = error_,

@@ -15,7 +15,7 @@ DUPLEX_ALWAYS_INLINE bool session::send_short(opcode op, std::span<const std::by
     if (op != opcode::binary && (op != opcode::text || text == text_is::unchecked)) return false;
     const std::size_t before = queue_->bytes();
     const std::size_t after = before + send_queue::short_header + payload.size();
-    if (after > queue_watermark_ || after > queue_bytes_) return false;
+    if (after > options_->limits.queue_watermark || after > options_->limits.queue_bytes) return false;
     if (before == 0) keepalive_.write_progress(now_);
     return queue_->push_short(op, payload);
 }
@@ -33,7 +33,8 @@ inline send_status session::send_data(opcode op, text_is text, std::span<const s
     if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
     // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
     if (sending_fragments_) return send_status::message_unfinished;
-    if (op == opcode::text && text == text_is::unchecked && check_outgoing_text_ && !is_valid_utf8(payload))
+    if (op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text &&
+        !is_valid_utf8(payload))
         return send_status::text_not_utf8;
     return send_frame(op, true, payload, push);
 }
@@ -55,14 +56,16 @@ inline send_status session::admit(std::size_t size) noexcept {
 }
 
 inline send_status session::admitted() const noexcept {
-    return queue_->bytes() > queue_watermark_ ? send_status::above_watermark : send_status::ok;
+    return queue_->bytes() > options_->limits.queue_watermark ? send_status::above_watermark
+                                                              : send_status::ok;
 }
 
 inline send_status session::send_back(opcode op, std::span<const std::byte> payload, text_is text) noexcept {
-    const auto assembled = assembler_.bytes();
+    const auto assembled = receiving_ ? receiving_->assembler.bytes() : std::span<std::byte>{};
     // A client would mask it where it lies, under the eyes of the one who reads it.
-    if (!at_.message_delivered || self_ == role::client || payload.data() != assembled.data() ||
-        payload.size() != assembled.size() || payload.size() < send_queue::reference_threshold)
+    if (assembled.empty() || !receiving_->message_delivered || self_ == role::client ||
+        payload.data() != assembled.data() || payload.size() != assembled.size() ||
+        payload.size() < send_queue::reference_threshold)
         return send(op, payload, text);
     return send_data(op, text, payload,
                      [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
@@ -93,7 +96,8 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
     }
     // RFC 6455 5.6: the whole message is UTF-8, so a code point may be cut between fragments.
     auto checked = outgoing_utf8_;
-    if (outgoing_text_ && check_outgoing_text_ && (!checked.feed(payload) || (last && !checked.complete())))
+    if (outgoing_text_ && options_->check_outgoing_text &&
+        (!checked.feed(payload) || (last && !checked.complete())))
         return send_status::text_not_utf8;
     const auto status =
         send_frame(first ? op : opcode::continuation, last, payload,
@@ -133,7 +137,7 @@ inline send_status session::push_close(close_code code, std::string_view reason)
     frame_header header;
     const auto begun = begin_control(opcode::close, body.bytes().size(), header);
     if (begun != send_status::ok) return begun;
-    close_begin_ = data_pushed();
+    queue_->notes.close_begin = data_pushed();
     close_pushed_ = queue_->push_copy(header, body.bytes());
     return close_pushed_ ? send_status::ok : send_status::out_of_memory;
 }
@@ -168,7 +172,7 @@ inline bool session::open_queue() noexcept {
 
 /// Whether the keepalive Ping has left, or what left it no room.
 inline void session::look_for_ping() noexcept {
-    if (queue_->control_written() < ping_mark_) return;
+    if (queue_->control_written() < queue_->notes.ping_end) return;
     if (ping_refused_)
         keepalive_.ping_put_off();
     else
@@ -188,7 +192,7 @@ inline void session::on_time(time_point now, bool listening) noexcept {
             break;
         }
         keepalive_.ping_queued();
-        ping_mark_ = control_pushed();
+        queue_->notes.ping_end = control_pushed();
         break;
     case action::fail_pong:
         if (listening)
