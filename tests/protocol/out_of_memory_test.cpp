@@ -318,13 +318,14 @@ TEST_CASE("a connection fails that has no memory for what a window has cut") {
     const auto self = GENERATE(values({role::client, role::server}));
     const auto op = GENERATE(values({opcode::ping, opcode::binary}));
     const octets whole = frame_bytes(peer_of(self), op, octets(100, 'p'));
-    // A control frame takes memory for its buffer, too.
+    // For what keeps track of it, and for its bytes. A thread that has received before has the first at hand.
     for (const long enough : {0, 1}) {
-        if (op == opcode::binary && enough != 0) continue;
         CAPTURE(enough);
         session s{self};
         octets first = whole.substr(0, 50);
-        check_failed(s, received(s, first, enough));
+        seen_event found;
+        std::thread{[&] { found = received(s, first, enough); }}.join();
+        check_failed(s, found);
         CHECK(s.queued() == 0);
     }
     session s{self};
