@@ -26,7 +26,8 @@ namespace duplex {
 /// Set the callbacks before `start`. They run on the context's thread (with `server_options::threads` above
 /// one, on all of the server's threads); run the context itself from one thread. An exception that leaves a
 /// callback closes its connection with 1011, of which no more messages are told, and leaves the context's
-/// `run`; on a thread of the server's own it ends the program.
+/// `run`; on a thread of the server's own it ends the program. While a callback runs the context itself,
+/// other connections wait for its end.
 ///
 /// Destroy it before its context: on the context's thread, while the context does not run, or in any
 /// callback. The server waits for callbacks that are running on threads of its own, then nothing is called

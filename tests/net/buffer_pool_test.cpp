@@ -95,3 +95,22 @@ TEST_CASE("an emptied send queue is kept warm for the next sender") {
         thread_buffers::keep_queue(each.release());
     CHECK(thread_buffers::queues() == most);
 }
+
+TEST_CASE("the memory of a burst is not kept") {
+    using duplex::detail::thread_buffers;
+    thread_buffers::drop_queues();
+    for (int i = 0; i < 2; ++i) {
+        auto queue = thread_buffers::take_queue();
+        duplex::frame_header header;
+        header.length = 1000;
+        const std::vector<std::byte> payload(1000);
+        while (queue->memory() <= thread_buffers::kept_queue_bytes)
+            REQUIRE(queue->push_copy(header, payload));
+        queue->consumed(queue->only_segment().size());
+        REQUIRE(queue->empty());
+        thread_buffers::keep_queue(queue.release());
+        auto again = thread_buffers::take_queue();
+        CHECK(again->memory() <= thread_buffers::kept_queue_bytes);
+        thread_buffers::keep_queue(again.release());
+    }
+}

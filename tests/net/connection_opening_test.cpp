@@ -62,6 +62,35 @@ TEST_CASE("both roles open and know what was agreed") {
     CHECK(other_role.failed_with(errc::already_open));
 }
 
+TEST_CASE("an opening that was forgotten before its end leaves nothing to look at, unless it fails") {
+    SECTION("a good one") {
+        connected_pair both;
+        ending<> accepted;
+        ending<> shaken;
+        both.server.forget_opening();
+        both.client.forget_opening();
+        both.server.async_accept(accepted.handler());
+        both.client.async_handshake(uri_of("ws://localhost/"), shaken.handler());
+        both.run();
+        REQUIRE(accepted.well());
+        REQUIRE(shaken.well());
+        CHECK_FALSE(both.server.opening_outcome());
+        CHECK_FALSE(both.client.opening_outcome());
+        both.server.forget_opening();
+    }
+    SECTION("a refused one") {
+        connected_pair both;
+        ending<> rejected;
+        ending<> shaken;
+        both.client.forget_opening();
+        both.server.async_reject(403, {}, "no", rejected.handler());
+        both.client.async_handshake(uri_of("ws://localhost/"), shaken.handler());
+        both.run();
+        REQUIRE(both.client.opening_outcome());
+        CHECK(both.client.opening_outcome()->status == 403);
+    }
+}
+
 TEST_CASE("bytes behind the head are the first of the WebSocket") {
     unopened one;
     ending<> opened;

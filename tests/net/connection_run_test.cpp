@@ -11,6 +11,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -89,6 +90,32 @@ TEST_CASE("a run gives fragments as they come where that is asked for") {
     one.comes(opcode::ping, "mid");
     one.comes(opcode::continuation, "lo");
     CHECK(seen == strings{"piece hel", "ping mid", "last lo"});
+}
+
+TEST_CASE("a message stays as it is while its callback runs the context, whatever comes meanwhile") {
+    scripted one{any_role()};
+    one.open();
+    strings seen;
+    ending<> run;
+    one.it->async_run(
+        [&](const message& m) {
+            seen.emplace_back(m.text());
+            if (seen.size() != 1) return;
+            // Each of these makes the connection look at what there is to do.
+            auto handle = one.it->handle();
+            std::thread{[&] { handle.send("from elsewhere"); }}.join();
+            one.comes(opcode::text, "second");
+            ending<> drained;
+            one.it->async_drain(drained.handler());
+            for (int i = 0; i < 10; ++i)
+                one.io.poll();
+            seen.emplace_back(m.text());
+        },
+        run.handler());
+    one.comes(opcode::text, "first");
+    one.run();
+    CHECK(seen == strings{"first", "first", "second"});
+    CHECK(one.said() == said_frames{{1, "from elsewhere"}});
 }
 
 TEST_CASE("the echo of pipelined messages costs one read and one write") {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -266,6 +267,57 @@ TEST_CASE("a listener goes with its context") {
 }
 
 #if defined(__linux__)
+TEST_CASE("begins to accept once there are descriptors, where none was left at the start") {
+    asio::io_context io;
+    test::manual_time time{io};
+    accepting here{io};
+    REQUIRE_FALSE(here.open({.host = "127.0.0.1"}));
+    const auto client = here.connect();
+    {
+        const no_descriptors_left none;
+        here.start();
+        test::run_ready(io);
+        CHECK(here.errors.size() == 1);
+        CHECK(here.sockets.empty());
+    }
+    time.advance(duplex::timer_wheel::resolution * 2);
+    run_until(io, [&] { return here.sockets.size() == 1; });
+    CHECK(here.errors.size() == 1);
+    here.it.close();
+    run_out(io);
+}
+
+TEST_CASE("what its callback throws ends neither the listening nor keeps the listener") {
+    asio::io_context io;
+    listener<> it{io.get_executor()};
+    REQUIRE_FALSE(it.open({.host = "127.0.0.1"}));
+    const auto token = std::make_shared<int>();
+    int accepted = 0;
+    it.start(
+        [&accepted, token](listener<>::socket_type&&) {
+            ++accepted;
+            throw std::runtime_error{"not today"};
+        },
+        [](std::error_code) {});
+    std::vector<tcp::socket> clients;
+    for (int i = 0; i < 5; ++i)
+        clients.emplace_back(io).connect(it.local_endpoint());
+    // That nothing is left of it in the end the leak checker sees.
+    int thrown = 0;
+    while (accepted < 5) {
+        try {
+            io.restart();
+            io.poll();
+        } catch (const std::runtime_error&) {
+            ++thrown;
+        }
+    }
+    CHECK(thrown == 5);
+    it.close();
+    run_out(io);
+    CHECK(token.use_count() == 1);
+}
+
 TEST_CASE("goes on once descriptors are free again") {
     asio::io_context io;
     test::manual_time time{io};

@@ -36,6 +36,7 @@ struct waiting : wait_owner {
     }
     ~waiting() {
         if (wait) wait->close();
+        io.reset();
         ::close(other_end);
     }
 

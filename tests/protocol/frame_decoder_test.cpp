@@ -138,12 +138,3 @@ TEST_CASE("counts payload that came elsewhere than in a window") {
     CHECK(decoder.offset() == 201);
     CHECK(decoder.remaining() == 55);
 }
-
-TEST_CASE("drops the rest of a window") {
-    auto bytes = from_hex("81 01 61 81 01 62");
-    frame_decoder decoder{role::client};
-    decoder.lend(std::as_writable_bytes(std::span{bytes}));
-    CHECK(decoder.unread() == 6);
-    decoder.discard();
-    CHECK(decoder.unread() == 0);
-}

@@ -430,6 +430,61 @@ TEST_CASE("puts a short message behind the others, where the block has room for 
     CHECK(drained(queue) == expected);
 }
 
+TEST_CASE("queues to which the same prepared messages go refer to the same bytes") {
+    const auto first = prepared_message::text("first");
+    const auto second = prepared_message::binary(view("second"));
+    send_queue one;
+    send_queue other;
+    for (const auto& message : {first, second}) {
+        REQUIRE(one.push_prepared(message));
+        REQUIRE(other.push_prepared(message));
+    }
+    const octets both = on_wire(opcode::text, "first") + on_wire(opcode::binary, "second");
+    CHECK(to_octets(one.only_segment()) == both);
+    CHECK(one.only_segment().data() == other.only_segment().data());
+    CHECK(one.memory() == 0);
+
+    SECTION("what comes in between is not lost") {
+        REQUIRE(other.push_copy(header_of(opcode::text, "own"), view("own")));
+        REQUIRE(one.push_prepared(first));
+        REQUIRE(other.push_prepared(first));
+        CHECK(other.only_segment().empty());
+        CHECK(drained(one) == both + on_wire(opcode::text, "first"));
+        CHECK(drained(other) == both + on_wire(opcode::text, "own") + on_wire(opcode::text, "first"));
+    }
+    SECTION("one that missed a message does not get it") {
+        const auto third = prepared_message::text("third");
+        REQUIRE(one.push_prepared(third));
+        const auto fourth = prepared_message::text("fourth");
+        REQUIRE(one.push_prepared(fourth));
+        REQUIRE(other.push_prepared(fourth));
+        CHECK(drained(one) == both + on_wire(opcode::text, "third") + on_wire(opcode::text, "fourth"));
+        CHECK(drained(other) == both + on_wire(opcode::text, "fourth"));
+    }
+    SECTION("each is written at its own pace") {
+        one.consumed(3);
+        CHECK(to_octets(one.only_segment()) == both.substr(3));
+        REQUIRE(one.push_control(header_of(opcode::ping, "p"), view("p")));
+        REQUIRE(one.push_prepared(first));
+        const octets rest = both.substr(7) + on_wire(opcode::text, "first");
+        CHECK(drained(one) == both.substr(3, 4) + on_wire(opcode::ping, "p") + rest);
+        CHECK(drained(other) == both);
+    }
+}
+
+TEST_CASE("any number of prepared messages of any size arrive in order") {
+    send_queue queue;
+    octets expected;
+    for (std::size_t size = 0; size < 20'000; size += 1 + size / 3) {
+        for (int i = 0; i < 9; ++i) {
+            const octets payload(size, static_cast<char>('a' + i));
+            REQUIRE(queue.push_prepared(prepared_message::binary(view(payload))));
+            expected += on_wire(opcode::binary, payload);
+        }
+    }
+    CHECK(drained(queue) == expected);
+}
+
 TEST_CASE("tells when all there is to write is one segment") {
     send_queue queue;
     CHECK(queue.only_segment().empty());

@@ -246,6 +246,7 @@ inline void server_peer::serve(std::unique_ptr<server_peer> self) {
         connection.async_read_request(
             [self = std::move(self)](std::error_code error) mutable { decide(std::move(self), error); });
     } else {
+        if (!core.on_open && !core.on_connection) connection.forget_opening();
         connection.async_accept(core.handshake, [self = std::move(self)](std::error_code error) mutable {
             opened(std::move(self), error);
         });

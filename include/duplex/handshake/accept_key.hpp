@@ -31,8 +31,8 @@ inline constexpr std::size_t handshake_key_size = 24;
     constexpr std::string_view guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     constexpr std::size_t size = handshake_key_size + guid.size();
 
-    // SHA-1 of the key with the GUID behind it: 60 bytes, one short of leaving room for their number in one
-    // block, so that the second block is the same for all keys.
+    // SHA-1 of the key with the GUID behind it: 60 bytes. One block has no room for their number as well, so
+    // there is a second, the same for all keys.
     static constexpr auto second = [] {
         std::array<std::byte, 64> block{};
         store_big(block.data() + 56, std::uint64_t{size * 8});

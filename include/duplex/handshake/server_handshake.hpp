@@ -227,9 +227,8 @@ private:
 
     void write_acceptance(const server_handshake_options& options) {
         response_.reserve(256);
-        append_status_line(response_, 101);
-        append_field(response_, "Upgrade", "websocket");
-        append_field(response_, "Connection", "Upgrade");
+        // RFC 6455 4.2.2: what is the same in every answer
+        response_.append("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         append_field(response_, "Sec-WebSocket-Accept", {accept_.data(), accept_.size()});
         if (!outcome_.subprotocol.empty())
             append_field(response_, "Sec-WebSocket-Protocol", outcome_.subprotocol);

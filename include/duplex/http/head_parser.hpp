@@ -305,7 +305,7 @@ private:
     /// The bytes at the front of `text` that are all of one class.
     static std::string_view run(std::string_view text, std::uint8_t bits) noexcept {
         std::size_t size = 0;
-        // Most values are visible ASCII: eight bytes at a time, until one below 0x20 or above 0x7E.
+        // Most values are visible ASCII: eight bytes at a time, as long as all are between 0x20 and 0x7E.
         if (bits == classes::value) {
             constexpr std::uint64_t ones = 0x0101010101010101;
             for (; text.size() - size >= 8; size += 8) {

@@ -39,7 +39,8 @@ public:
     static constexpr std::size_t receive_size = std::size_t{64} * 1024;
     /// A message to all fills the queues of many connections before the first of them is written.
     static constexpr std::size_t kept_queues = 1024;
-    /// Memory of all kept queues together; beyond it each keeps room for a few messages.
+    /// Memory of the queue at hand at most, and of all others together; beyond it each keeps room for a few
+    /// messages.
     static constexpr std::size_t kept_queue_bytes = std::size_t{1} << 20;
     static constexpr std::size_t small_block = 1024;
 
@@ -70,7 +71,8 @@ public:
     /// Takes over an empty queue.
     DUPLEX_ALWAYS_INLINE static void keep_queue(send_queue* queue) noexcept {
         auto& here = warm_;
-        if (here.receive_limit != 0 && here.queue == nullptr) [[likely]]
+        if (here.receive_limit != 0 && here.queue == nullptr && queue->memory() <= kept_queue_bytes)
+            [[likely]]
             here.queue = queue;
         else
             keep_further_queue(std::unique_ptr<send_queue>{queue});
@@ -130,7 +132,8 @@ private:
     }
 
     DUPLEX_NEVER_INLINE static void keep_further_queue(std::unique_ptr<send_queue> queue) noexcept {
-        if (open()) {
+        queue->trim(kept_queue_bytes);
+        if (open() || (warm_.receive_limit != 0 && warm_.queue == nullptr)) {
             warm_.queue = queue.release();
             return;
         }

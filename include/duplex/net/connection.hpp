@@ -200,8 +200,8 @@ public:
 
     /// How the opening went, once it is over; null before, and after `forget_opening`.
     [[nodiscard]] const handshake_outcome* opening_outcome() const noexcept { return state_->outcome(); }
-    /// Frees what is only needed to look at the opening.
-    void forget_opening() noexcept { state_->forget(&state_type::seldom::outcome); }
+    /// Frees what is only needed to look at the opening. Before its end: nothing of a good one will be kept.
+    void forget_opening() noexcept { state_->forget_opening(); }
 
     // --- reading ---
 

@@ -118,7 +118,7 @@ private:
             accept_all(*this, error);
         }
 
-        /// Out of descriptors or memory: waiting for readiness would spin.
+        /// Out of descriptors or memory: waiting for readiness would spin, or can't begin.
         void pause() {
             paused = true;
             this->service.schedule(*this, this->service.precise_now() + timer_wheel::resolution,
@@ -139,8 +139,7 @@ private:
         void on_deadline() noexcept override {
             asio::post(this->executor, [self = detail::intrusive_ptr<state>{this}] {
                 if (!std::exchange(self->paused, false) || self->closed) return;
-                self->await_connections();
-                self->await_more();
+                self->await_after_pause();
             });
         }
         void on_shutdown() noexcept override {
@@ -169,7 +168,10 @@ private:
 
         static void accept_all(state& self, std::error_code error) {
             auto& loop = *static_cast<accept_loop*>(self.loop.get());
-            if (error) return loop.failed(error);
+            if (error) {
+                self.pause();
+                return loop.failed(error);
+            }
             // What a callback throws doesn't end the listening.
             struct on_exit {
                 state& self;

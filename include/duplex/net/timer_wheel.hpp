@@ -24,14 +24,11 @@ public:
         entry& operator=(const entry&) = delete;
 
         [[nodiscard]] bool scheduled() const noexcept { return next_ != nullptr; }
-        /// The deadline it is scheduled for.
+        /// The deadline it was scheduled for last, until that is forgotten.
         [[nodiscard]] time_point due() const noexcept { return due_; }
 
     protected:
         ~entry() = default;
-
-        /// Once the deadline has passed: none is known any more.
-        void forget_due() noexcept { due_ = no_deadline; }
 
     private:
         friend timer_wheel;
@@ -68,6 +65,11 @@ public:
         which.previous_->next_ = which.next_;
         which.next_ = which.previous_ = nullptr;
         --count_;
+    }
+
+    /// Forgets the deadline of one that is not scheduled.
+    void forget(entry& which) noexcept {
+        if (!which.scheduled()) which.due_ = no_deadline;
     }
 
     /// Moves the time on and calls `expired(entry&)` for each entry that is due, unscheduled before the call.

@@ -32,9 +32,6 @@ public:
 
     [[nodiscard]] std::span<std::byte> unread_bytes() const noexcept { return {at_, unread()}; }
 
-    /// Drops the rest of the window.
-    void discard() noexcept { at_ = end_; }
-
     enum class step : std::uint8_t { need_more, header, failed };
 
     /// Reads the next frame's header. Once it returns `header`, the payload is taken until `remaining()` is

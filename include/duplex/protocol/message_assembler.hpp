@@ -104,7 +104,6 @@ public:
         utf8_.reset();
     }
 
-    [[nodiscard]] std::size_t max_bytes() const noexcept { return max_bytes_; }
     [[nodiscard]] opcode op() const noexcept { return op_; }
     [[nodiscard]] bool in_message() const noexcept { return in_message_; }
     [[nodiscard]] bool first_frame() const noexcept { return fragments_ == 1; }

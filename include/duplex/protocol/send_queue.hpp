@@ -6,6 +6,7 @@
 #include <duplex/core/detail/nothrow.hpp>
 #include <duplex/core/frame_header.hpp>
 #include <duplex/core/mask.hpp>
+#include <duplex/protocol/detail/frame_run.hpp>
 #include <duplex/protocol/frame_encoder.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 
@@ -103,18 +104,22 @@ public:
     /// Shares a frame that was encoded before.
     [[nodiscard]] bool push_prepared(const prepared_message& message) noexcept {
         const auto frame = message.frame();
-        if (frame.size() < reference_threshold) {
-            if (tail_closed_ && !seal_tail()) return false;
-            if (!tail_.append(frame)) return false;
-            data_bytes_ += frame.size();
-            return true;
+        if (frame.size() >= reference_threshold) return push_shared(message.owner(), frame);
+        // Where nothing else is queued, or the messages sent before to the same peers.
+        if (tail_.empty()) {
+            if (const auto* const run = detail::frame_run::with(message)) {
+                if (pieces_.size() == head_) return push_shared(*run, {(*run)->last(), frame.size()});
+                if (piece& before = pieces_.back();
+                    before.shared == *run && before.data + before.size == (*run)->last()) {
+                    before.size += frame.size();
+                    data_bytes_ += frame.size();
+                    return true;
+                }
+            }
         }
-        if (!seal_tail() || !reserve_pieces(1)) return false;
-        piece added;
-        added.shared = message.owner();
-        added.data = frame.data();
-        added.size = frame.size();
-        append(std::move(added));
+        if (tail_closed_ && !seal_tail()) return false;
+        if (!tail_.append(frame)) return false;
+        data_bytes_ += frame.size();
         return true;
     }
 
@@ -214,10 +219,15 @@ public:
     /// All there is to write where that is one segment of data, as it is most of the time; else empty, and
     /// `gather` tells.
     [[nodiscard]] DUPLEX_ALWAYS_INLINE segment only_segment() noexcept {
-        if (control_bytes_ != 0 || !pieces_.empty()) return {};
+        if (control_bytes_ != 0) return {};
+        const std::byte* only = tail_.data() + tail_at_;
+        if (!pieces_.empty()) [[unlikely]] {
+            if (pieces_.size() - head_ != 1 || !tail_.empty()) return {};
+            only = pieces_[head_].data;
+        }
         gathered_control_ = 0;
         gathered_data_ = data_bytes_;
-        return {tail_.data() + tail_at_, data_bytes_};
+        return {only, data_bytes_};
     }
 
     /// Counts bytes as written, in the order of the last `gather`.
@@ -300,6 +310,18 @@ private:
     void append(piece&& added) noexcept {
         data_bytes_ += added.size;
         pieces_.push_back(std::move(added));
+    }
+
+    /// Refers to bytes that `owner` keeps.
+    [[nodiscard]] bool push_shared(std::shared_ptr<const void> owner,
+                                   std::span<const std::byte> bytes) noexcept {
+        if (!seal_tail() || !reserve_pieces(1)) return false;
+        piece added;
+        added.shared = std::move(owner);
+        added.data = bytes.data();
+        added.size = bytes.size();
+        append(std::move(added));
+        return true;
     }
 
     /// What comes next goes behind the tail, not into it.

@@ -196,18 +196,8 @@ public:
     /// Keeps what is borrowed, if it is not written yet: call before the receive window changes. The payload
     /// of the last event ends with it.
     void settle() noexcept {
+        if (queue_ && queue_->borrows()) keep_borrowed();
         if (receiving_ && receiving_->idle()) receiving_.reset();
-        if (!queue_ || !queue_->borrows()) return;
-        bool kept = true;
-        if (receiving_ && receiving_->message_delivered) {
-            receiving_->message_delivered = false;
-            kept = queue_->adopt(receiving_->assembler.take());
-        }
-        if (!queue_->settle() || !kept) [[unlikely]] {
-            // What was borrowed and could not be copied is gone: nothing can be written any more.
-            fail(errc::out_of_memory);
-            expired_ = true;
-        }
     }
 
     /// Drops what is queued: the transport is gone.
@@ -358,6 +348,7 @@ private:
         if (keepalive_.bytes_received(now_)) deadline_closer_ = true;
     }
 
+    void keep_borrowed() noexcept;
     void look_for_ping() noexcept;
 
     std::span<std::byte> window_{};   ///< what was received and not looked at

@@ -34,8 +34,8 @@ struct request_fields {
 
     explicit request_fields(const fields& headers) noexcept {
         for (const auto [name, value] : headers) {
-            const auto is = [name = name](std::string_view other) {
-                return equals_ignoring_case(name, other);
+            const auto is = [seen = name](std::string_view other) {
+                return equals_ignoring_case(seen, other);
             };
             switch (name.size()) {
             case 4:

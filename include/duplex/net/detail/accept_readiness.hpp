@@ -32,6 +32,7 @@ public:
     }
     /// The same where some may be waiting already.
     void await_more() { await_connections(); }
+    void await_after_pause() { await_connections(); }
     void stop_waiting() noexcept {}
 
     context_service& service;
@@ -64,6 +65,10 @@ public:
     void await_more() {
         if (service.turns().add(*this, executor)) this->add_owner();
     }
+    void await_after_pause() {
+        await_connections();
+        if (polls_) await_more();
+    }
     /// Before the socket is closed.
     void stop_waiting() noexcept {
         if (!polls_) return;
@@ -82,8 +87,9 @@ protected:
 private:
     void on_ready(std::uint32_t) final { tell(); }
     void on_turn() final {
-        tell();
+        const intrusive_ptr<State> self{static_cast<State*>(this)};
         this->drop_owner();
+        tell();
     }
     void on_turn_dropped() noexcept final { this->drop_owner(); }
 

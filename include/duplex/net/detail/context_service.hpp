@@ -76,6 +76,12 @@ public:
             start(executor);
     }
 
+    /// Before a deadline is looked at that has come: no other is known, unless one was scheduled since.
+    void deadline_passed(context_member& member) noexcept {
+        const std::lock_guard lock{mutex_};
+        wheel_.forget(member);
+    }
+
     void cancel(context_member& member) noexcept {
         const std::lock_guard lock{mutex_};
         wheel_.cancel(member);

@@ -15,7 +15,6 @@
 #include <asio/detail/reactor_op.hpp>
 #endif
 
-#include <cerrno>
 #include <cstddef>
 #include <system_error>
 
@@ -68,7 +67,8 @@ public:
     }
     void cancel() noexcept { reactor_.cancel_ops(handle_, data_); }
 
-    /// Before its context goes away.
+    /// Before its context goes away; what the context still holds of the wait is dropped with it, so the wait
+    /// goes after.
     void close() noexcept {
         if (!is_open()) return;
         reactor_.deregister_descriptor(handle_, data_, true);

@@ -36,8 +36,9 @@ template <class Stream>
 void connection_state<Stream>::follow_session() {
     if (is_.ended || opening_) return;
     const auto step = session_.transport();
-    // While a batch is looked at, its window is needed; what there is to do is done when it is through.
-    if (is_.batch_out && step != transport_step::abort) return update_deadline();
+    // While a batch is looked at, or a callback runs, the window is needed; what there is to do is done when
+    // that is through.
+    if ((is_.batch_out || corked_) && step != transport_step::abort) return update_deadline();
     switch (step) {
     case transport_step::keep:
         if (!wants_read()) break;
@@ -182,7 +183,7 @@ void connection_state<Stream>::on_deadline() noexcept {
 
 template <class Stream>
 void connection_state<Stream>::on_tick() {
-    this->forget_due();
+    service_->deadline_passed(*this);
     if (is_.ended) return;
     const time_point now = service_->now();
     if (!opening_) {

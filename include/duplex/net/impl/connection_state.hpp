@@ -267,6 +267,7 @@ public:
         std::shared_ptr<const server_handshake_options> accept_options{};
         bool refused = false;    ///< the answer is written; the peer's end is awaited
         bool initiating = false; ///< inside the function that began the operation
+        bool forgotten = false;  ///< nobody will look at its outcome
 
         [[nodiscard]] server_handshake* server() noexcept { return std::get_if<server_handshake>(&side); }
         [[nodiscard]] client_handshake* client() noexcept { return std::get_if<client_handshake>(&side); }
@@ -324,6 +325,10 @@ public:
         if (!seldom_) return;
         ((*seldom_).*part).reset();
         if (seldom_->empty()) seldom_.reset();
+    }
+    void forget_opening() noexcept {
+        if (opening_) opening_->forgotten = true;
+        forget(&seldom::outcome);
     }
     void keep_outcome(handshake_outcome&& known) {
         with_seldom().outcome = std::make_unique<handshake_outcome>(std::move(known));

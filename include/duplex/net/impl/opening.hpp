@@ -175,6 +175,8 @@ void connection_state<Stream>::opening_done(std::error_code error) {
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     const bool misuse = error == condition::misuse;
     if (!misuse) {
+        // A stream that was given up from the beginning knows better what is wrong with it.
+        if (const auto* end = how_it_ended(); end && end->transport) error = end->transport;
         if (!outcome()) keep_outcome({});
         outcome()->error = error;
         end();
@@ -192,6 +194,7 @@ void connection_state<Stream>::become_open(role self, handshake_outcome&& outcom
     session_ = session{self, session_.shared_options(), service_->now()};
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     const auto how = opening_->initiating ? completion::post : completion::dispatch;
+    const bool forgotten = opening_->forgotten;
     opening_.reset();
     if (!outcome.leftover.empty()) {
         // Bytes behind the head belong to the WebSocket.
@@ -201,7 +204,7 @@ void connection_state<Stream>::become_open(role self, handshake_outcome&& outcom
         with_seldom().stash = std::move(rest);
         outcome.leftover = {};
     }
-    keep_outcome(std::move(outcome));
+    if (!forgotten) keep_outcome(std::move(outcome));
     open_.store(true, std::memory_order_release);
     update_deadline();
     waiting->complete(how, {});

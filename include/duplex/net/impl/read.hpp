@@ -150,10 +150,13 @@ template <class Stream>
 DUPLEX_NEVER_INLINE void connection_state<Stream>::callback_threw(const consumption& while_read) {
     corked_ = false;
     session_.fail(errc::callback_threw);
-    if (is_.ended)
+    if (is_.ended) {
         lease_.give_back();
-    else
+    } else {
+        // What the callback sent by reference lies in a window that may be filled anew.
+        session_.settle();
         serve_soon();
+    }
     if (reader_ != while_read.by) while_read.by->complete(completion::post, *while_read.retired);
 }
 

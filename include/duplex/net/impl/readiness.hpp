@@ -11,9 +11,10 @@ void connection_state<Stream>::watch() {
     if constexpr (polled) {
         auto& polls = asio::use_service<poll_set>(context_of(stream_.get_executor()));
         service_->use(polls);
-        // A socket that can't be watched tells why when it is read.
         const auto error = polls.add(stream_.native_handle(), *this);
         if (!error) return;
+        // The first to use the connection is told why.
+        remember(error);
         traits::close(stream_);
         this->readable_ = true;
     }

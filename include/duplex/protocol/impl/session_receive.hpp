@@ -102,7 +102,7 @@ inline event session::next_in(detail::receiving& in) noexcept {
 /// The payload of the last event is no longer looked at.
 inline void session::release_delivered() noexcept {
     if (receiving_->message_delivered) [[unlikely]] {
-        settle();
+        if (queue_ && queue_->borrows()) keep_borrowed();
         if (std::exchange(receiving_->message_delivered, false)) receiving_->assembler.release();
     }
     if (receiving_->control_delivered) [[unlikely]] {

@@ -170,6 +170,20 @@ inline bool session::open_queue() noexcept {
     return true;
 }
 
+/// Gives what was sent by reference memory of its own.
+inline void session::keep_borrowed() noexcept {
+    bool kept = true;
+    if (receiving_ && receiving_->message_delivered) {
+        receiving_->message_delivered = false;
+        kept = queue_->adopt(receiving_->assembler.take());
+    }
+    if (!queue_->settle() || !kept) [[unlikely]] {
+        // What was borrowed and could not be copied is gone: nothing can be written any more.
+        fail(errc::out_of_memory);
+        expired_ = true;
+    }
+}
+
 /// Whether the keepalive Ping has left, or what left it no room.
 inline void session::look_for_ping() noexcept {
     if (queue_->control_written() < queue_->notes.ping_end) return;
