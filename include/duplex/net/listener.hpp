@@ -169,7 +169,8 @@ private:
         static void accept_all(state& self, std::error_code error) {
             auto& loop = *static_cast<accept_loop*>(self.loop.get());
             if (error) {
-                self.pause();
+                // There is nothing to wait for where it was never opened.
+                if (self.acceptor.is_open()) self.pause();
                 return loop.failed(error);
             }
             // What a callback throws doesn't end the listening.
