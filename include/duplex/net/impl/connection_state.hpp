@@ -14,6 +14,7 @@
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/handler_storage.hpp>
+#include <duplex/net/detail/inbox.hpp>
 #include <duplex/net/detail/poll_set.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/net/message.hpp>
@@ -69,48 +70,6 @@ public:
 
 protected:
     ~ping_waiter() = default;
-};
-
-/// What another thread wants of a connection.
-struct inbox_item {
-    enum class kind : std::uint8_t { message, prepared, ping, close };
-
-    inbox_item* next = nullptr;
-    kind what = kind::message;
-    opcode op = opcode::binary;
-    text_is text = text_is::unchecked;
-    close_code code = close_code::normal;
-    byte_buffer payload;
-    prepared_message prepared;
-    std::size_t size = 0;                           ///< of the payload, where it counts as queued
-    listed_waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
-};
-
-/// Items on their way from the inbox. Those still in it when it goes are dropped.
-class inbox_chain {
-public:
-    inbox_chain() noexcept = default;
-    explicit inbox_chain(inbox_item* first) noexcept
-        : first_{first} {}
-    inbox_chain(const inbox_chain&) = delete;
-    inbox_chain& operator=(const inbox_chain&) = delete;
-    ~inbox_chain() {
-        while (const auto item = pop())
-            if (item->sent) item->sent->abandon();
-    }
-
-    void push(inbox_item* added) noexcept {
-        added->next = first_;
-        first_ = added;
-    }
-    [[nodiscard]] std::unique_ptr<inbox_item> pop() noexcept {
-        std::unique_ptr<inbox_item> popped{first_};
-        if (popped) first_ = popped->next;
-        return popped;
-    }
-
-private:
-    inbox_item* first_ = nullptr;
 };
 
 /// How a connection learns that its stream is ready: by an operation of Asio's.
