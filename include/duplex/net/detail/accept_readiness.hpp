@@ -15,29 +15,35 @@
 
 namespace duplex::detail {
 
-/// How a listener learns that somebody wants to connect: by an operation of Asio's. `State::connections_wait`
-/// is told, again after each `await_connections`.
-template <class State, class Executor, bool Polled>
-class accept_readiness : public counted_member<State> {
-public:
-    explicit accept_readiness(const Executor& with)
+/// What a listener accepts with.
+template <class Executor>
+struct accepting_socket {
+    explicit accepting_socket(const Executor& with)
         : service{context_service::of(with)}
         , executor{with}
         , acceptor{with} {}
+
+    context_service& service;
+    Executor executor;
+    asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor;
+};
+
+/// How a listener learns that somebody wants to connect: by an operation of Asio's. `State::connections_wait`
+/// is told, again after each `await_connections`.
+template <class State, class Executor, bool Polled>
+class accept_readiness : public counted_member<State>, public accepting_socket<Executor> {
+public:
+    using accepting_socket<Executor>::accepting_socket;
+
     void await_connections() {
-        acceptor.async_wait(asio::socket_base::wait_read,
-                            [self = intrusive_ptr<State>{static_cast<State*>(this)}](std::error_code error) {
-                                self->connections_wait(error);
-                            });
+        this->acceptor.async_wait(asio::socket_base::wait_read,
+                                  [self = intrusive_ptr<State>{static_cast<State*>(this)}](
+                                      std::error_code error) { self->connections_wait(error); });
     }
     /// The same where some may be waiting already.
     void await_more() { await_connections(); }
     void await_after_pause() { await_connections(); }
     void stop_waiting() noexcept {}
-
-    context_service& service;
-    Executor executor;
-    asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor;
 
 protected:
     ~accept_readiness() = default;
@@ -46,24 +52,22 @@ protected:
 #if defined(__linux__)
 /// Or in the poll set of its context, where those that it accepts wait, too.
 template <class State, class Executor>
-class accept_readiness<State, Executor, true> : public counted_member<State, poll_member> {
+class accept_readiness<State, Executor, true> : public counted_member<State, poll_member>,
+                                                public accepting_socket<Executor> {
 public:
-    explicit accept_readiness(const Executor& with)
-        : service{context_service::of(with)}
-        , executor{with}
-        , acceptor{with} {}
+    using accepting_socket<Executor>::accepting_socket;
+
     void await_connections() {
         if (polls_) return;
-        auto& polls = asio::use_service<poll_set>(context_of(executor));
-        if (const auto error = polls.add(acceptor.native_handle(), *this))
-            return asio::post(executor, [self = intrusive_ptr<State>{static_cast<State*>(this)}, error] {
-                self->connections_wait(error);
-            });
+        auto& polls = asio::use_service<poll_set>(context_of(this->executor));
+        if (const auto error = polls.add(this->acceptor.native_handle(), *this))
+            return asio::post(this->executor, [self = intrusive_ptr<State>{static_cast<State*>(this)},
+                                               error] { self->connections_wait(error); });
         polls_ = &polls;
         polls.hold();
     }
     void await_more() {
-        if (service.turns().add(*this, executor)) this->add_owner();
+        if (this->service.turns().add(*this, this->executor)) this->add_owner();
     }
     void await_after_pause() {
         await_connections();
@@ -72,14 +76,10 @@ public:
     /// Before the socket is closed.
     void stop_waiting() noexcept {
         if (!polls_) return;
-        polls_->remove(acceptor.native_handle(), *this);
+        polls_->remove(this->acceptor.native_handle(), *this);
         polls_->let_go();
         polls_ = nullptr;
     }
-
-    context_service& service;
-    Executor executor;
-    asio::basic_socket_acceptor<asio::ip::tcp, Executor> acceptor;
 
 protected:
     ~accept_readiness() = default;
