@@ -97,6 +97,7 @@ TEST_CASE("a message stays as it is while its callback runs the context, whateve
     one.open();
     strings seen;
     ending<> run;
+    ending<> drained;
     one.it->async_run(
         [&](const message& m) {
             seen.emplace_back(m.text());
@@ -105,7 +106,6 @@ TEST_CASE("a message stays as it is while its callback runs the context, whateve
             auto handle = one.it->handle();
             std::thread{[&] { handle.send("from elsewhere"); }}.join();
             one.comes(opcode::text, "second");
-            ending<> drained;
             one.it->async_drain(drained.handler());
             for (int i = 0; i < 10; ++i)
                 one.io.poll();
@@ -115,6 +115,7 @@ TEST_CASE("a message stays as it is while its callback runs the context, whateve
     one.comes(opcode::text, "first");
     one.run();
     CHECK(seen == strings{"first", "first", "second"});
+    CHECK(drained.well());
     CHECK(one.said() == said_frames{{1, "from elsewhere"}});
 }
 

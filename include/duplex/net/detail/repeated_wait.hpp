@@ -67,8 +67,8 @@ public:
     }
     void cancel() noexcept { reactor_.cancel_ops(handle_, data_); }
 
-    /// Before its context goes away; what the context still holds of the wait is dropped with it, so the wait
-    /// goes after.
+    /// Before its context goes away. The context runs or drops what it still holds of the wait before the
+    /// wait is destroyed.
     void close() noexcept {
         if (!is_open()) return;
         reactor_.deregister_descriptor(handle_, data_, true);
