@@ -6,13 +6,13 @@
 
 #include <duplex/net/detail/asio_compat.hpp>
 
-#include <asio/posix/basic_stream_descriptor.hpp>
-
 #if defined(ASIO_HAS_EPOLL) && !defined(ASIO_HAS_IO_URING_AS_DEFAULT) && ASIO_VERSION < 103900 &&            \
     !defined(DUPLEX_PORTABLE_WAIT)
 #define DUPLEX_WAITS_IN_REACTOR 1
 #include <asio/detail/reactor.hpp>
 #include <asio/detail/reactor_op.hpp>
+#else
+#include <asio/posix/basic_stream_descriptor.hpp>
 #endif
 
 #include <cstddef>
