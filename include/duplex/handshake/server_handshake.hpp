@@ -14,6 +14,7 @@
 #include <duplex/http/token.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -164,7 +165,7 @@ private:
         if (found.body) return errc::request_has_body;
         // RFC 6454 7.3: at most one Origin
         if (found.origin.count > 1) return errc::http_header_duplicated;
-        accept_ = accept_key(found.key.value);
+        std::copy(found.key.value.begin(), found.key.value.end(), key_.begin());
         return found.lists ? read_lists() : std::nullopt;
     }
 
@@ -229,7 +230,8 @@ private:
         response_.reserve(256);
         // RFC 6455 4.2.2: what is the same in every answer
         response_.append("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
-        append_field(response_, "Sec-WebSocket-Accept", {accept_.data(), accept_.size()});
+        const auto accept = accept_key({key_.data(), key_.size()});
+        append_field(response_, "Sec-WebSocket-Accept", {accept.data(), accept.size()});
         if (!outcome_.subprotocol.empty())
             append_field(response_, "Sec-WebSocket-Protocol", outcome_.subprotocol);
         if (!outcome_.extensions.empty())
@@ -280,7 +282,7 @@ private:
     std::vector<std::string> subprotocols_;
     std::vector<extension_offer> extensions_;
     std::string response_;
-    std::array<char, 28> accept_{}; ///< for Sec-WebSocket-Accept
+    std::array<char, handshake_key_size> key_{}; ///< the Sec-WebSocket-Key
     step step_ = step::head;
 };
 
