@@ -144,7 +144,7 @@ void tell_all(std::mutex& mutex, const std::vector<duplex::server::handle>& memb
 void explain(std::error_code error) {
     if (error == duplex::condition::limit_exceeded) std::puts("the peer wanted too much");
     if (error.category() == duplex::error_category()) {
-        const auto& rule = duplex::explain(static_cast<duplex::errc>(error.value()));
+        const auto rule = duplex::explain(static_cast<duplex::errc>(error.value()));
         std::cout << rule.name << ": " << rule.text << ", see " << rule.source << '\n';
     }
 }

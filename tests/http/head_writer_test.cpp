@@ -39,7 +39,7 @@ TEST_CASE("writes a status line without a reason where none is registered, its s
 
 TEST_CASE("every status with which an error is answered has a reason", "[head_writer]") {
     for (const auto& row : duplex::detail::explanations) {
-        CAPTURE(row.name);
+        CAPTURE(row.words);
         if (row.http_status != 0) CHECK_FALSE(duplex::reason_phrase(row.http_status).empty());
     }
     CHECK(duplex::reason_phrase(426) == "Upgrade Required");

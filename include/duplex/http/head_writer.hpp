@@ -3,6 +3,7 @@
 #include <duplex/http/fields.hpp>
 #include <duplex/http/token.hpp>
 
+#include <array>
 #include <cassert>
 #include <string>
 #include <string_view>
@@ -11,59 +12,66 @@ namespace duplex {
 
 /// The registered reason phrase of a status (RFC 9110 15), or an empty view.
 [[nodiscard]] constexpr std::string_view reason_phrase(unsigned status) noexcept {
-    switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 203: return "Non-Authoritative Information";
-    case 204: return "No Content";
-    case 205: return "Reset Content";
-    case 206: return "Partial Content";
-    case 300: return "Multiple Choices";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 303: return "See Other";
-    case 304: return "Not Modified";
-    case 305: return "Use Proxy";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 407: return "Proxy Authentication Required";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 416: return "Range Not Satisfiable";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 422: return "Unprocessable Content";
-    case 425: return "Too Early";
-    case 426: return "Upgrade Required";
-    case 428: return "Precondition Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 451: return "Unavailable For Legal Reasons";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    case 511: return "Network Authentication Required";
-    default: return {};
-    }
+    // Searched as it stands: a table of pointers would be larger than its texts.
+    constexpr std::string_view phrases = "\n"
+                                         "100 Continue\n"
+                                         "101 Switching Protocols\n"
+                                         "200 OK\n"
+                                         "201 Created\n"
+                                         "202 Accepted\n"
+                                         "203 Non-Authoritative Information\n"
+                                         "204 No Content\n"
+                                         "205 Reset Content\n"
+                                         "206 Partial Content\n"
+                                         "300 Multiple Choices\n"
+                                         "301 Moved Permanently\n"
+                                         "302 Found\n"
+                                         "303 See Other\n"
+                                         "304 Not Modified\n"
+                                         "305 Use Proxy\n"
+                                         "307 Temporary Redirect\n"
+                                         "308 Permanent Redirect\n"
+                                         "400 Bad Request\n"
+                                         "401 Unauthorized\n"
+                                         "402 Payment Required\n"
+                                         "403 Forbidden\n"
+                                         "404 Not Found\n"
+                                         "405 Method Not Allowed\n"
+                                         "406 Not Acceptable\n"
+                                         "407 Proxy Authentication Required\n"
+                                         "408 Request Timeout\n"
+                                         "409 Conflict\n"
+                                         "410 Gone\n"
+                                         "411 Length Required\n"
+                                         "412 Precondition Failed\n"
+                                         "413 Content Too Large\n"
+                                         "414 URI Too Long\n"
+                                         "415 Unsupported Media Type\n"
+                                         "416 Range Not Satisfiable\n"
+                                         "417 Expectation Failed\n"
+                                         "421 Misdirected Request\n"
+                                         "422 Unprocessable Content\n"
+                                         "425 Too Early\n"
+                                         "426 Upgrade Required\n"
+                                         "428 Precondition Required\n"
+                                         "429 Too Many Requests\n"
+                                         "431 Request Header Fields Too Large\n"
+                                         "451 Unavailable For Legal Reasons\n"
+                                         "500 Internal Server Error\n"
+                                         "501 Not Implemented\n"
+                                         "502 Bad Gateway\n"
+                                         "503 Service Unavailable\n"
+                                         "504 Gateway Timeout\n"
+                                         "505 HTTP Version Not Supported\n"
+                                         "511 Network Authentication Required\n";
+    if (status < 100 || status > 999) return {};
+    const std::array<char, 5> wanted{'\n', static_cast<char>('0' + status / 100),
+                                     static_cast<char>('0' + status / 10 % 10),
+                                     static_cast<char>('0' + status % 10), ' '};
+    const auto found = phrases.find(std::string_view{wanted.data(), wanted.size()});
+    if (found == phrases.npos) return {};
+    const auto begin = found + wanted.size();
+    return phrases.substr(begin, phrases.find('\n', begin) - begin);
 }
 
 /// Appends "METHOD target HTTP/1.1" and its line end (RFC 9112 3). `method` is a token and `target` visible

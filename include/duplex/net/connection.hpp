@@ -144,9 +144,8 @@ public:
     /// Server: the request that `async_read_request` has read; null before, and after it was answered.
     [[nodiscard]] const server_handshake* request() const noexcept {
         auto* const opening = state_->opening_.get();
-        const auto* server =
-            opening && !opening->waiting && !state_->is_ended() ? opening->server() : nullptr;
-        return server && server->response().empty() ? server : nullptr;
+        if (!opening || opening->waiting || state_->is_ended() || !opening->server) return nullptr;
+        return opening->server->response().empty() ? &*opening->server : nullptr;
     }
 
     /// Server: reads the request if need be and answers it. Handler: `void(std::error_code)`; none when open.

@@ -205,7 +205,7 @@ void connection_state<Stream>::on_tick() {
     if (now < opening_->deadline) return update_deadline();
     opening_->deadline = no_deadline;
     if (opening_->refused) return end();
-    if (auto* server = opening_->server(); server && opening_->to_write.empty()) {
+    if (auto& server = opening_->server; server && opening_->to_write.empty()) {
         server->time_out();
         // A peer that doesn't read the answer either is not waited for.
         const auto& times = opening_->options.timeouts;

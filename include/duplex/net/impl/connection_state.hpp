@@ -12,6 +12,7 @@
 #include <duplex/net/concepts.hpp>
 #include <duplex/net/connection_options.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/client_opening.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/handler_storage.hpp>
 #include <duplex/net/detail/inbox.hpp>
@@ -36,7 +37,6 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <variant>
 
 namespace duplex::detail {
 
@@ -218,7 +218,8 @@ public:
             : options{with} {}
 
         connection_options options;
-        std::variant<std::monostate, server_handshake, client_handshake> side{};
+        std::optional<server_handshake> server{};
+        answer_reader::owner client{nullptr, nullptr};
         waiter<std::error_code>* waiting = nullptr;
         time_point deadline = no_deadline;
         std::string_view to_write{};
@@ -228,12 +229,9 @@ public:
         bool initiating = false; ///< inside the function that began the operation
         bool forgotten = false;  ///< nobody will look at its outcome
 
-        [[nodiscard]] server_handshake* server() noexcept { return std::get_if<server_handshake>(&side); }
-        [[nodiscard]] client_handshake* client() noexcept { return std::get_if<client_handshake>(&side); }
         /// The server's side, begun if need be.
         [[nodiscard]] server_handshake& as_server() {
-            auto* begun = server();
-            return begun ? *begun : side.template emplace<server_handshake>(options.http);
+            return server ? *server : server.emplace(options.http);
         }
     };
     std::unique_ptr<opening> opening_;

@@ -15,9 +15,9 @@ bool connection_state<Stream>::opening_start(role self, waiter<std::error_code>&
         error = errc::already_open;
     else if (opening_->waiting)
         error = errc::operation_pending;
-    else if (self == role::server ? opening_->client() != nullptr : opening_->server() != nullptr)
+    else if (self == role::server ? opening_->client != nullptr : opening_->server.has_value())
         error = errc::already_open;
-    else if (opening_->server() && !opening_->server()->response().empty())
+    else if (opening_->server && !opening_->server->response().empty())
         error = errc::already_open;
     if (error) {
         done.complete(completion::post, error);
@@ -68,12 +68,11 @@ template <class Stream>
 void connection_state<Stream>::handshake(const uri& to, const client_handshake_options& options,
                                          waiter<std::error_code>& done) {
     if (!opening_start(role::client, done)) return;
-    auto& client = opening_->side.template emplace<client_handshake>();
-    if (const auto error = client.start(to, options)) {
-        opening_->side.template emplace<std::monostate>();
-        return opening_done(error);
-    }
-    begin_opening([&] { opening_write(client.request()); });
+    auto client = client_opening::make();
+    if (const auto error = client->handshake.start(to, options)) return opening_done(error);
+    const auto request = client->handshake.request();
+    opening_->client = std::move(client);
+    begin_opening([&] { opening_write(request); });
 }
 
 /// Feeds bytes to the handshake and does what comes next: read more, answer, or end.
@@ -88,17 +87,15 @@ void connection_state<Stream>::opening_received(std::span<const std::byte> bytes
             start_read();
         return;
     }
-    if (now.client()) {
-        auto& client = *now.client();
-        const auto progress = ended ? client.eof() : client.receive(bytes);
-        if (progress == client_handshake::progress::need_more) return start_read();
-        auto outcome = client.take_outcome();
-        const auto error = outcome.error;
-        if (!error) return become_open(role::client, std::move(outcome));
-        keep_outcome(std::move(outcome));
+    if (now.client) {
+        auto outcome = now.client->receive(bytes, ended);
+        if (!outcome) return start_read();
+        const auto error = outcome->error;
+        if (!error) return become_open(role::client, std::move(*outcome));
+        keep_outcome(std::move(*outcome));
         return opening_done(error);
     }
-    auto& server = *now.server();
+    auto& server = *now.server;
     if (ended) {
         server.eof();
         return opening_done(server.outcome().error);
@@ -119,13 +116,13 @@ void connection_state<Stream>::opening_request_ready() {
         return waiting->complete(completion::post, {});
     }
     const auto options = std::exchange(now.accept_options, nullptr);
-    const auto error = now.server()->accept(*options);
-    if (error && now.server()->response().empty()) {
+    const auto error = now.server->accept(*options);
+    if (error && now.server->response().empty()) {
         // The caller's own mistake: the request can still be answered.
         auto* waiting = std::exchange(now.waiting, nullptr);
         return waiting->complete(completion::post, error);
     }
-    opening_write(now.server()->response());
+    opening_write(now.server->response());
 }
 
 template <class Stream>
@@ -153,20 +150,20 @@ void connection_state<Stream>::opening_written() {
             return;
         }
     }
-    if (now.client()) return start_read();
-    const auto error = now.server()->outcome().error;
+    if (now.client) return start_read();
+    const auto error = now.server->outcome().error;
     if (error) {
         // The peer reads the refusal, then ends: closing at once could take the answer away from it.
         now.refused = true;
         now.deadline = deadline_after(service_->precise_now(), now.options.timeouts.close);
         update_deadline();
-        keep_outcome(now.server()->take_outcome());
+        keep_outcome(now.server->take_outcome());
         is_.shut = traits::shutdown_send(stream_);
         if (auto* waiting = std::exchange(now.waiting, nullptr)) waiting->complete(completion::post, error);
         if (!is_.shut) return end();
         return start_read();
     }
-    become_open(role::server, now.server()->take_outcome());
+    become_open(role::server, now.server->take_outcome());
 }
 
 /// The handshake is over without a connection.

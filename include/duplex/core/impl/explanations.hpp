@@ -1,0 +1,348 @@
+#pragma once
+
+// Part of error.hpp: what each error means.
+
+namespace duplex {
+namespace detail {
+
+/// A row: what there is to say in words is name, text and source in one, so that a row has one pointer to be
+/// relocated when a program starts.
+struct explained {
+    errc error;
+    condition group;
+    close_code close;
+    std::uint16_t http_status;
+    const char* words;
+};
+
+/// A row for each `errc`, in the order of the enumeration.
+inline constexpr auto explanations = [] {
+    using enum condition;
+    using cc = close_code;
+    constexpr auto none = cc::no_status;
+    return std::array{
+        explained{errc::reserved_bits_set, protocol_violation, cc::protocol_error, 0,
+                  "reserved_bits_set|"
+                  "a frame has a reserved bit set that no extension has claimed|"
+                  "RFC 6455 5.2"},
+        explained{errc::reserved_opcode, protocol_violation, cc::protocol_error, 0,
+                  "reserved_opcode|"
+                  "a frame has a reserved opcode|"
+                  "RFC 6455 5.2"},
+        explained{errc::unmasked_frame, protocol_violation, cc::protocol_error, 0,
+                  "unmasked_frame|"
+                  "a client sent a frame that is not masked|"
+                  "RFC 6455 5.1"},
+        explained{errc::masked_frame, protocol_violation, cc::protocol_error, 0,
+                  "masked_frame|"
+                  "a server sent a masked frame|"
+                  "RFC 6455 5.1"},
+        explained{errc::control_frame_too_long, protocol_violation, cc::protocol_error, 0,
+                  "control_frame_too_long|"
+                  "a control frame has more than 125 bytes of payload|"
+                  "RFC 6455 5.5"},
+        explained{errc::control_frame_fragmented, protocol_violation, cc::protocol_error, 0,
+                  "control_frame_fragmented|"
+                  "a control frame is fragmented|"
+                  "RFC 6455 5.5"},
+        explained{errc::length_not_minimal, protocol_violation, cc::protocol_error, 0,
+                  "length_not_minimal|"
+                  "a payload length is not in its shortest form|"
+                  "RFC 6455 5.2"},
+        explained{errc::length_out_of_range, protocol_violation, cc::protocol_error, 0,
+                  "length_out_of_range|"
+                  "a 64-bit payload length has its most significant bit set|"
+                  "RFC 6455 5.2"},
+        explained{errc::unexpected_continuation, protocol_violation, cc::protocol_error, 0,
+                  "unexpected_continuation|"
+                  "a continuation frame came with no message to continue|"
+                  "RFC 6455 5.4"},
+        explained{errc::expected_continuation, protocol_violation, cc::protocol_error, 0,
+                  "expected_continuation|"
+                  "a new message began inside a fragmented one|"
+                  "RFC 6455 5.4"},
+        explained{errc::invalid_utf8, protocol_violation, cc::invalid_payload, 0,
+                  "invalid_utf8|"
+                  "a text message is not UTF-8|"
+                  "RFC 6455 8.1"},
+        explained{errc::close_body_too_short, protocol_violation, cc::protocol_error, 0,
+                  "close_body_too_short|"
+                  "a Close frame has a body of one byte|"
+                  "RFC 6455 5.5.1"},
+        explained{errc::close_code_invalid, protocol_violation, cc::protocol_error, 0,
+                  "close_code_invalid|"
+                  "a Close frame carries a code that may not travel|"
+                  "RFC 6455 7.4"},
+        explained{errc::close_reason_not_utf8, protocol_violation, cc::invalid_payload, 0,
+                  "close_reason_not_utf8|"
+                  "the reason of a Close frame is not UTF-8|"
+                  "RFC 6455 5.5.1"},
+
+        explained{errc::message_too_big, limit_exceeded, cc::message_too_big, 0,
+                  "message_too_big|"
+                  "a message is larger than limits::message_bytes|"
+                  "RFC 6455 7.4.1"},
+        explained{errc::too_many_fragments, limit_exceeded, cc::policy_violation, 0,
+                  "too_many_fragments|"
+                  "a message has more frames than limits::message_fragments|"
+                  "RFC 6455 10.4"},
+        explained{errc::queue_full, limit_exceeded, none, 0,
+                  "queue_full|"
+                  "the message would pass limits::queue_bytes; it was not queued|"
+                  "limits::queue_bytes"},
+        explained{errc::start_line_too_long, limit_exceeded, none, 414,
+                  "start_line_too_long|"
+                  "the start line is longer than http_limits::start_line_bytes|"
+                  "RFC 9112 3"},
+        explained{errc::head_too_long, limit_exceeded, none, 431,
+                  "head_too_long|"
+                  "the head is longer than http_limits::head_bytes|"
+                  "RFC 6585 5"},
+        explained{errc::too_many_headers, limit_exceeded, none, 431,
+                  "too_many_headers|"
+                  "the head has more fields than http_limits::header_count|"
+                  "RFC 6585 5"},
+
+        explained{errc::connect_timeout, timeout, none, 0,
+                  "connect_timeout|"
+                  "no connection within timeouts::connect|"
+                  "timeouts::connect"},
+        explained{errc::handshake_timeout, timeout, none, 408,
+                  "handshake_timeout|"
+                  "the opening handshake did not end within timeouts::handshake|"
+                  "timeouts::handshake"},
+        explained{errc::pong_timeout, timeout, cc::internal_error, 0,
+                  "pong_timeout|"
+                  "nothing was received within timeouts::pong of a Ping|"
+                  "timeouts::pong"},
+        explained{errc::idle_timeout, timeout, cc::going_away, 0,
+                  "idle_timeout|"
+                  "no message was received within timeouts::idle|"
+                  "timeouts::idle"},
+        explained{errc::write_timeout, timeout, none, 0,
+                  "write_timeout|"
+                  "the peer took no bytes for timeouts::write while some were queued|"
+                  "timeouts::write"},
+        explained{errc::close_timeout, timeout, none, 0,
+                  "close_timeout|"
+                  "the closing handshake did not end within timeouts::close|"
+                  "timeouts::close"},
+
+        explained{errc::http_start_line_invalid, handshake_failure, none, 400,
+                  "http_start_line_invalid|"
+                  "the start line is malformed|"
+                  "RFC 9112 3, 4"},
+        explained{errc::http_header_invalid, handshake_failure, none, 400,
+                  "http_header_invalid|"
+                  "a header field is malformed|"
+                  "RFC 9112 5"},
+        explained{errc::http_bare_line_feed, handshake_failure, none, 400,
+                  "http_bare_line_feed|"
+                  "a line ends without CR|"
+                  "RFC 9112 2.2"},
+        explained{errc::http_obsolete_fold, handshake_failure, none, 400,
+                  "http_obsolete_fold|"
+                  "a header field is folded over lines|"
+                  "RFC 9112 5.2"},
+        explained{errc::http_version_unsupported, handshake_failure, none, 505,
+                  "http_version_unsupported|"
+                  "the HTTP version is not 1.1|"
+                  "RFC 6455 4.1"},
+        explained{errc::http_header_duplicated, handshake_failure, none, 400,
+                  "http_header_duplicated|"
+                  "a header field that may occur once occurs more often|"
+                  "RFC 6455 11.3"},
+
+        explained{errc::method_not_get, handshake_failure, none, 405,
+                  "method_not_get|"
+                  "the request method is not GET|"
+                  "RFC 6455 4.1"},
+        explained{errc::host_missing, handshake_failure, none, 400,
+                  "host_missing|"
+                  "the request has no valid Host|"
+                  "RFC 9112 3.2"},
+        explained{errc::upgrade_required, handshake_failure, none, 426,
+                  "upgrade_required|"
+                  "the request does not ask for an upgrade to websocket|"
+                  "RFC 6455 4.2.1"},
+        explained{errc::connection_upgrade_missing, handshake_failure, none, 400,
+                  "connection_upgrade_missing|"
+                  "the Connection header has no upgrade token|"
+                  "RFC 6455 4.2.1"},
+        explained{errc::key_invalid, handshake_failure, none, 400,
+                  "key_invalid|"
+                  "Sec-WebSocket-Key is not 16 bytes in base64, exactly once|"
+                  "RFC 6455 4.2.1"},
+        explained{errc::version_unsupported, handshake_failure, none, 426,
+                  "version_unsupported|"
+                  "Sec-WebSocket-Version is not 13|"
+                  "RFC 6455 4.4"},
+        explained{errc::request_has_body, handshake_failure, none, 400,
+                  "request_has_body|"
+                  "the upgrade request announces a body|"
+                  "RFC 6455 4.1"},
+        explained{errc::origin_not_allowed, handshake_failure, none, 403,
+                  "origin_not_allowed|"
+                  "the Origin is not allowed|"
+                  "RFC 6455 10.2"},
+        explained{errc::subprotocol_list_invalid, handshake_failure, none, 400,
+                  "subprotocol_list_invalid|"
+                  "Sec-WebSocket-Protocol is not a list of tokens|"
+                  "RFC 6455 11.3.4"},
+        explained{errc::extension_list_invalid, handshake_failure, none, 400,
+                  "extension_list_invalid|"
+                  "Sec-WebSocket-Extensions is malformed|"
+                  "RFC 6455 9.1"},
+        explained{errc::request_rejected, handshake_failure, none, 403,
+                  "request_rejected|"
+                  "the application rejected the request|"
+                  "RFC 6455 4.2.2"},
+
+        explained{errc::upgrade_refused, handshake_failure, none, 0,
+                  "upgrade_refused|"
+                  "the server answered with a status other than 101|"
+                  "RFC 6455 4.1"},
+        explained{errc::upgrade_header_invalid, handshake_failure, none, 0,
+                  "upgrade_header_invalid|"
+                  "the answer has no Upgrade header that says websocket|"
+                  "RFC 6455 4.1"},
+        explained{errc::connection_header_invalid, handshake_failure, none, 0,
+                  "connection_header_invalid|"
+                  "the answer has no Connection header with an upgrade token|"
+                  "RFC 6455 4.1"},
+        explained{errc::accept_invalid, handshake_failure, none, 0,
+                  "accept_invalid|"
+                  "Sec-WebSocket-Accept does not prove that the server read our key|"
+                  "RFC 6455 4.1"},
+        explained{errc::subprotocol_not_offered, handshake_failure, none, 0,
+                  "subprotocol_not_offered|"
+                  "the server chose a subprotocol that was not offered|"
+                  "RFC 6455 4.1"},
+        explained{errc::extension_not_offered, handshake_failure, none, 0,
+                  "extension_not_offered|"
+                  "the server uses an extension that was not offered|"
+                  "RFC 6455 4.1"},
+
+        explained{errc::url_invalid, misuse, none, 0,
+                  "url_invalid|"
+                  "the URL is malformed|"
+                  "RFC 6455 3"},
+        explained{errc::url_scheme_unsupported, misuse, none, 0,
+                  "url_scheme_unsupported|"
+                  "the URL's scheme is none of ws, wss, http and https|"
+                  "RFC 6455 3"},
+        explained{errc::url_host_invalid, misuse, none, 0,
+                  "url_host_invalid|"
+                  "the URL's host is missing or malformed|"
+                  "RFC 3986 3.2.2"},
+        explained{errc::url_port_invalid, misuse, none, 0,
+                  "url_port_invalid|"
+                  "the URL's port is not 1-65535|"
+                  "RFC 3986 3.2.3"},
+        explained{errc::url_has_fragment, misuse, none, 0,
+                  "url_has_fragment|"
+                  "a WebSocket URL has no fragment|"
+                  "RFC 6455 3"},
+        explained{errc::tls_not_available, misuse, none, 0,
+                  "tls_not_available|"
+                  "wss needs TLS, which is not available here|"
+                  "RFC 6455 3"},
+        explained{errc::header_name_invalid, misuse, none, 0,
+                  "header_name_invalid|"
+                  "a header name is not a token|"
+                  "RFC 9110 5.1"},
+        explained{errc::header_value_invalid, misuse, none, 0,
+                  "header_value_invalid|"
+                  "a header value has CR, LF or NUL in it|"
+                  "RFC 9110 5.5"},
+        explained{errc::header_reserved, misuse, none, 0,
+                  "header_reserved|"
+                  "the header belongs to the handshake itself|"
+                  "RFC 6455 4.1"},
+        explained{errc::subprotocol_invalid, misuse, none, 0,
+                  "subprotocol_invalid|"
+                  "a subprotocol is not a token|"
+                  "RFC 6455 4.1"},
+        explained{errc::subprotocol_duplicated, misuse, none, 0,
+                  "subprotocol_duplicated|"
+                  "a subprotocol is named twice|"
+                  "RFC 6455 4.1"},
+        explained{errc::origin_invalid, misuse, none, 0,
+                  "origin_invalid|"
+                  "an allowed origin is not scheme://host[:port], null or *|"
+                  "RFC 6454 6.2"},
+        explained{errc::host_not_numeric, misuse, none, 0,
+                  "host_not_numeric|"
+                  "a server listens on a numeric address|"
+                  "server_options::host"},
+        explained{errc::text_not_utf8, misuse, none, 0,
+                  "text_not_utf8|"
+                  "a text message or a close reason must be UTF-8|"
+                  "RFC 6455 5.6"},
+        explained{errc::close_code_not_allowed, misuse, none, 0,
+                  "close_code_not_allowed|"
+                  "the close code may not be sent|"
+                  "RFC 6455 7.4"},
+        explained{errc::close_reason_too_long, misuse, none, 0,
+                  "close_reason_too_long|"
+                  "a close reason is at most 123 bytes of UTF-8|"
+                  "RFC 6455 5.5"},
+        explained{errc::opcode_not_data, misuse, none, 0,
+                  "opcode_not_data|"
+                  "a message to send is text or binary|"
+                  "RFC 6455 5.6"},
+        explained{errc::ping_payload_too_long, misuse, none, 0,
+                  "ping_payload_too_long|"
+                  "a ping payload is at most 125 bytes|"
+                  "RFC 6455 5.5"},
+        explained{errc::not_open, misuse, none, 0,
+                  "not_open|"
+                  "the connection is not open|"
+                  "RFC 6455 7.1"},
+        explained{errc::already_open, misuse, none, 0,
+                  "already_open|"
+                  "it was opened or started before; that can be done once|"
+                  "connection, websocket, server"},
+        explained{errc::operation_pending, misuse, none, 0,
+                  "operation_pending|"
+                  "an operation of this kind is already under way|"
+                  "one at a time"},
+        explained{errc::fragments_not_taken, misuse, none, 0,
+                  "fragments_not_taken|"
+                  "connection_options::deliver_fragments needs an async_run whose handlers have on_fragment|"
+                  "connection_options::deliver_fragments"},
+
+        explained{errc::closed, ended, none, 0,
+                  "closed|"
+                  "the connection was closed|"
+                  "RFC 6455 7.1.4"},
+        explained{errc::connection_lost, ended, none, 0,
+                  "connection_lost|"
+                  "the transport ended without a closing handshake|"
+                  "RFC 6455 7.1.5"},
+        explained{errc::aborted, ended, none, 0,
+                  "aborted|"
+                  "this side ended the connection without a closing handshake|"
+                  "RFC 6455 7.1.7"},
+        explained{errc::callback_threw, ended, cc::internal_error, 500,
+                  "callback_threw|"
+                  "an exception left a callback of the application|"
+                  "RFC 6455 7.4.1"},
+        explained{errc::out_of_memory, ended, cc::internal_error, 503,
+                  "out_of_memory|"
+                  "memory ran out|"
+                  "RFC 6455 7.4.1"},
+        explained{errc::random_source_failed, ended, cc::internal_error, 500,
+                  "random_source_failed|"
+                  "the operating system gave no random bytes|"
+                  "RFC 6455 10.3"},
+    };
+}();
+
+[[nodiscard]] constexpr const explained& explained_row(errc e) noexcept {
+    const auto index = static_cast<std::size_t>(e) - 1;
+    return explanations[index < explanations.size() ? index : 0];
+}
+
+} // namespace detail
+} // namespace duplex
