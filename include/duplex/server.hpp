@@ -1,10 +1,11 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/detail/server_core.hpp>
 #include <duplex/detail/server_threads.hpp>
+#include <duplex/net/detail/kept_call.hpp>
 
 #include <asio/io_context.hpp>
-#include <asio/post.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -65,7 +66,7 @@ public:
         , context_{context} {}
     server(const server&) = delete;
     server& operator=(const server&) = delete;
-    ~server() {
+    DUPLEX_RARE ~server() {
         core_->gone.store(true, std::memory_order_relaxed);
         abort_shards();
         give_back_threads();
@@ -75,7 +76,7 @@ public:
     /// for (`errc::host_not_numeric`, `origin_invalid`, `subprotocol_invalid`, `header_name_invalid`,
     /// `header_value_invalid`, `header_reserved`, `fragments_not_taken`), `errc::already_open`. After an
     /// error it may be tried again.
-    void start(std::error_code& error) {
+    DUPLEX_RARE void start(std::error_code& error) {
         error = shards_.empty() ? core_->check() : make_error_code(errc::already_open);
         if (error) return;
         const auto& options = core_->options;
@@ -106,7 +107,7 @@ public:
             if (&each->context() == &context_)
                 each->start();
             else
-                asio::post(each->context(), [each] { each->start(); });
+                detail::post_call(each->context().get_executor(), each, [](auto& shard) { shard.start(); });
         }
     }
 
@@ -134,7 +135,7 @@ public:
     void stop(close_code code = close_code::going_away) {
         if (check_close(code, {})) code = close_code::going_away;
         for (auto& each : shards_)
-            asio::post(each->context(), [each, code] { each->stop(code); });
+            each->stop_soon(code);
     }
 
 private:
@@ -144,13 +145,13 @@ private:
         return listener<>{context_.get_executor()}.open(where);
     }
 
-    std::error_code add_shard(asio::io_context& context, const listen_options& where) {
+    DUPLEX_RARE std::error_code add_shard(asio::io_context& context, const listen_options& where) {
         shards_.emplace_back(new detail::server_shard{core_, context, context_});
         return shards_.back()->open(where);
     }
 
     /// Ends everything on every thread; on other threads of the server's own it waits for that.
-    void abort_shards() {
+    DUPLEX_RARE void abort_shards() {
         bool on_worker = false;
         for (auto* each : workers_)
             on_worker = on_worker || runs_on(each->context());
@@ -160,21 +161,18 @@ private:
                 each->abort();
             } else if (&each->context() == &context_) {
                 // Perhaps nobody runs it at the moment.
-                asio::post(context_, [each] { each->abort(); });
+                detail::post_call(context_.get_executor(), each, [](auto& shard) { shard.abort(); });
             } else {
                 core_->aborting.fetch_add(1, std::memory_order_relaxed);
-                asio::post(each->context(), [each, core = core_] {
-                    each->abort();
-                    core->aborting.fetch_sub(1, std::memory_order_release);
-                    core->aborting.notify_all();
-                });
+                detail::post_call(each->context().get_executor(), each,
+                                  [](auto& shard) { shard.abort_told(); });
             }
         }
         while (const auto left = core_->aborting.load(std::memory_order_acquire))
             core_->aborting.wait(left, std::memory_order_acquire);
     }
 
-    void give_back_threads() {
+    DUPLEX_RARE void give_back_threads() {
         for (auto* each : workers_)
             asio::use_service<detail::server_threads>(context_).give_back(*each);
         workers_.clear();

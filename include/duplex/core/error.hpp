@@ -132,6 +132,7 @@ struct explanation {
 
 } // namespace duplex
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/impl/explanations.hpp>
 
 namespace duplex {
@@ -161,7 +162,7 @@ class error_category final : public std::error_category {
 public:
     [[nodiscard]] const char* name() const noexcept override { return "duplex"; }
 
-    [[nodiscard]] std::string message(int value) const override {
+    [[nodiscard]] DUPLEX_RARE std::string message(int value) const override {
         const auto row = explain(static_cast<errc>(value));
         return std::string(row.text).append(" (").append(row.source).append(")");
     }

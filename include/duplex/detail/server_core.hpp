@@ -1,8 +1,10 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/handshake/origin_policy.hpp>
 #include <duplex/net/connect.hpp>
 #include <duplex/net/connection.hpp>
+#include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/listener.hpp>
 
 #include <asio/executor_work_guard.hpp>
@@ -11,6 +13,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -59,18 +62,18 @@ namespace detail {
 struct server_core final : counted<server_core> {
     using peer = tcp_connection<>;
 
-    explicit server_core(server_options&& with)
+    DUPLEX_RARE explicit server_core(server_options&& with)
         : options{std::move(with)} {
         server_handshake_options answer;
-        answer.subprotocols = options.subprotocols;
-        answer.origins = options.origins;
-        answer.headers = options.headers;
+        answer.subprotocols = std::move(options.subprotocols);
+        answer.origins = std::move(options.origins);
+        answer.headers = std::move(options.headers);
         answer.secure = options.secure;
         answer.limits = options.connection.http;
         handshake = std::make_shared<const server_handshake_options>(std::move(answer));
     }
 
-    server_options options;
+    server_options options; ///< but for what the handshake is given
     std::shared_ptr<const server_handshake_options> handshake;
     std::function<std::optional<rejection>(const server_handshake&)> on_request;
     std::function<void(peer&)> on_open;
@@ -84,19 +87,19 @@ struct server_core final : counted<server_core> {
     std::atomic<unsigned> aborting{0}; ///< threads whose connections a destructor waits for
 
     /// What is wrong with the options.
-    [[nodiscard]] std::error_code check() const {
+    [[nodiscard]] DUPLEX_RARE std::error_code check() const {
         if (!options.host.empty()) {
             std::error_code error;
             (void)asio::ip::make_address(options.host, error);
             if (error) return errc::host_not_numeric;
         }
-        for (const auto& each : options.origins)
+        for (const auto& each : handshake->origins)
             if (!is_origin_entry(each)) return errc::origin_invalid;
         // Whoever takes connections over may run them with `on_fragment`; the server's own run has none.
         if (options.connection.deliver_fragments && !on_connection) return errc::fragments_not_taken;
-        for (const auto& each : options.subprotocols)
+        for (const auto& each : handshake->subprotocols)
             if (!is_token(each)) return errc::subprotocol_invalid;
-        return check_own_headers(options.headers);
+        return check_own_headers(handshake->headers);
     }
 
     void report(std::error_code error) {
@@ -131,6 +134,15 @@ private:
     static void opened(std::unique_ptr<server_peer> self, std::error_code error);
     static void apologise(std::unique_ptr<server_peer> self);
     static void run(std::unique_ptr<server_peer> self);
+    static void ended(std::unique_ptr<server_peer> self, std::error_code error);
+
+    /// What comes behind an operation: one type, whatever it is.
+    struct step {
+        std::unique_ptr<server_peer> self;
+        void (*next)(std::unique_ptr<server_peer>, std::error_code);
+
+        void operator()(std::error_code error) { next(std::move(self), error); }
+    };
 
     [[nodiscard]] server_core& core() const noexcept;
 
@@ -176,7 +188,7 @@ public:
             });
     }
 
-    void stop(close_code code) {
+    DUPLEX_RARE void stop(close_code code) {
         close();
         // Closing may end a connection at once and take it out of the list.
         for (server_peer* each = first_; each;) {
@@ -186,7 +198,24 @@ public:
         }
     }
 
-    void abort() noexcept {
+    /// The same from any thread; the first code counts.
+    void stop_soon(close_code code) {
+        std::uint16_t none = 0;
+        stop_code_.compare_exchange_strong(none, to_number(code), std::memory_order_relaxed);
+        post_call(context_->get_executor(), intrusive_ptr<server_shard>{this}, [](server_shard& self) {
+            self.stop(close_code{self.stop_code_.load(std::memory_order_relaxed)});
+        });
+    }
+
+    /// The same as `abort`, and whoever waits for it is told.
+    void abort_told() noexcept {
+        const auto core = core_;
+        abort();
+        core->aborting.fetch_sub(1, std::memory_order_release);
+        core->aborting.notify_all();
+    }
+
+    DUPLEX_RARE void abort() noexcept {
         close();
         for (server_peer* each = first_; each;) {
             server_peer* next = each->next_;
@@ -225,6 +254,7 @@ private:
     asio::io_context* context_;
     asio::executor_work_guard<asio::io_context::executor_type> home_;
     listener<> listener_;
+    std::atomic<std::uint16_t> stop_code_{0};
     bool closed_ = false;
     server_peer* first_ = nullptr;
 };
@@ -243,13 +273,10 @@ inline void server_peer::serve(std::unique_ptr<server_peer> self) {
     auto& connection = self->connection_;
     auto& core = self->core();
     if (core.on_request) {
-        connection.async_read_request(
-            [self = std::move(self)](std::error_code error) mutable { decide(std::move(self), error); });
+        connection.async_read_request(step{std::move(self), &decide});
     } else {
         if (!core.on_open && !core.on_connection) connection.forget_opening();
-        connection.async_accept(core.handshake, [self = std::move(self)](std::error_code error) mutable {
-            opened(std::move(self), error);
-        });
+        connection.async_accept(core.handshake, step{std::move(self), &opened});
     }
 }
 
@@ -267,7 +294,7 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
     } exit{self};
     auto refused = core.on_request(*connection.request());
     exit.returned = true;
-    auto done = [self = std::move(self)](std::error_code failed) mutable { opened(std::move(self), failed); };
+    step done{std::move(self), &opened};
     if (refused)
         connection.async_reject(refused->status, std::move(refused->headers), std::move(refused->body),
                                 std::move(done));
@@ -276,9 +303,9 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
 }
 
 /// The application could not answer, and its client is told so.
-inline void server_peer::apologise(std::unique_ptr<server_peer> self) {
+DUPLEX_RARE inline void server_peer::apologise(std::unique_ptr<server_peer> self) {
     auto& connection = self->connection_;
-    connection.async_reject(500, {}, {}, [kept = std::move(self)](std::error_code) {});
+    connection.async_reject(500, {}, {}, step{std::move(self), [](auto, auto) {}});
 }
 
 inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_code error) {
@@ -325,12 +352,14 @@ inline void server_peer::run(std::unique_ptr<server_peer> self) {
     };
     auto& connection = self->connection_;
     const handlers calls{self.get()};
-    connection.async_run(calls, [self = std::move(self)](std::error_code) mutable {
-        auto& core = self->core();
-        const auto* result = self->connection_ ? self->connection_.result() : nullptr;
-        if (core.on_close && result && !core.gone.load(std::memory_order_relaxed))
-            core.on_close(self->connection_, *result);
-    });
+    connection.async_run(calls, step{std::move(self), &ended});
+}
+
+inline void server_peer::ended(std::unique_ptr<server_peer> self, std::error_code) {
+    auto& core = self->core();
+    const auto* result = self->connection_ ? self->connection_.result() : nullptr;
+    if (core.on_close && result && !core.gone.load(std::memory_order_relaxed))
+        core.on_close(self->connection_, *result);
 }
 
 } // namespace detail

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
+
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 
@@ -46,7 +48,7 @@ public:
         : asio::execution_context::service{context} {}
 
     /// A thread for the caller alone, until it is given back; null where the system has none.
-    [[nodiscard]] worker* take() {
+    [[nodiscard]] DUPLEX_RARE worker* take() {
         const std::lock_guard lock{mutex_};
         for (auto& each : workers_) {
             if (each->taken_) continue;
@@ -71,7 +73,7 @@ public:
     }
 
 private:
-    void shutdown() noexcept override {
+    DUPLEX_RARE void shutdown() noexcept override {
         for (auto& each : workers_)
             each->context_.stop();
         for (auto& each : workers_)

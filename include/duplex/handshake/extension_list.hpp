@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/http/token.hpp>
 
 #include <algorithm>
@@ -96,8 +97,8 @@ private:
 /// headers are parsed one after the other into the same vector. False for a malformed value or one that
 /// passes `max_extensions` or `max_extension_parameters`; `append_to` then holds what came before. Empty list
 /// elements are skipped (RFC 9110 5.6.1.2).
-[[nodiscard]] inline bool parse_extensions(std::string_view header_value,
-                                           std::vector<extension_offer>& append_to) {
+[[nodiscard]] DUPLEX_RARE inline bool parse_extensions(std::string_view header_value,
+                                                       std::vector<extension_offer>& append_to) {
     detail::extension_scanner scanner(header_value);
     for (;;) {
         while (scanner.eat(',')) {

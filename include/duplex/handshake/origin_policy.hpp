@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/http/token.hpp>
 
 #include <algorithm>
@@ -103,7 +104,7 @@ struct web_origin {
 
 /// Whether an entry of an allow list can ever match: "*", `null`, or an origin as RFC 6454 6.2 writes it,
 /// `scheme://host[:port]` with nothing after it. A `*` inside an origin stands for nothing.
-[[nodiscard]] inline bool is_origin_entry(std::string_view entry) noexcept {
+[[nodiscard]] DUPLEX_RARE inline bool is_origin_entry(std::string_view entry) noexcept {
     if (entry == "*" || entry == "null") return true;
     const auto origin = detail::parse_origin(entry);
     return origin && detail::is_scheme(origin->scheme) && origin->host.find('*') == std::string_view::npos;
@@ -115,8 +116,9 @@ struct web_origin {
 /// `allow_list` has "*"; where `allow_list` is empty it must be the origin that `host_header` and `secure`
 /// name. Scheme, host and port are compared whole, in any case, with default ports filled in. The Origin
 /// `null` (a sandboxed page, a file) is allowed only by an entry `null` or "*".
-[[nodiscard]] inline bool origin_allowed(std::optional<std::string_view> origin, std::string_view host_header,
-                                         bool secure, std::span<const std::string> allow_list) noexcept {
+[[nodiscard]] DUPLEX_RARE inline bool origin_allowed(std::optional<std::string_view> origin,
+                                                     std::string_view host_header, bool secure,
+                                                     std::span<const std::string> allow_list) noexcept {
     if (!origin) return true;
 
     const auto theirs = detail::parse_origin(*origin);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/error.hpp>
 #include <duplex/core/limits.hpp>
 #include <duplex/handshake/accept_key.hpp>
@@ -129,7 +130,8 @@ public:
     /// 200-599, any other is sent as 500; `headers` may replace the Content-Type (text/plain). The caller's
     /// own faults leave the request unanswered: `errc::header_name_invalid`, `header_value_invalid`,
     /// `header_reserved`, `already_open` after an answer.
-    std::error_code reject(unsigned status, const fields& headers = {}, std::string_view body = {}) {
+    DUPLEX_RARE std::error_code reject(unsigned status, const fields& headers = {},
+                                       std::string_view body = {}) {
         if (step_ == step::answered) return make_error_code(errc::already_open);
         if (const auto error = detail::check_own_headers(headers)) return error;
         end_with(errc::request_rejected, status >= 200 && status <= 599 ? status : 500, headers, body);
@@ -241,12 +243,12 @@ private:
         append_end(response_);
     }
 
-    progress refuse(errc error) {
+    DUPLEX_RARE progress refuse(errc error) {
         end_with(error, http_status_for(error), {}, make_error_code(error).message() + '\n');
         return progress::failed;
     }
 
-    void end_with(errc error, unsigned status, const fields& headers, std::string_view body) {
+    DUPLEX_RARE void end_with(errc error, unsigned status, const fields& headers, std::string_view body) {
         outcome_.error = make_error_code(error);
         outcome_.status = status;
         outcome_.leftover.clear();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/http/fields.hpp>
 #include <duplex/http/token.hpp>
 
@@ -84,7 +85,7 @@ inline void append_request_line(std::string& to, std::string_view method, std::s
 
 /// Appends "HTTP/1.1 status reason" and its line end (RFC 9112 4). `status` is 100-999; an empty `reason`
 /// stands for the registered one.
-inline void append_status_line(std::string& to, unsigned status, std::string_view reason = {}) {
+DUPLEX_RARE inline void append_status_line(std::string& to, unsigned status, std::string_view reason = {}) {
     assert(status >= 100 && status <= 999);
     if (reason.empty()) reason = reason_phrase(status);
     assert(detail::all_of_class(reason, detail::char_class::value));

@@ -5,6 +5,7 @@
 #include <duplex/http/uri.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/detail/context_service.hpp>
+#include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/detail/waiter.hpp>
 
 #include <asio/basic_stream_socket.hpp>
@@ -131,9 +132,9 @@ private:
     }
 
     void on_deadline() noexcept override {
-        asio::post(executor_, [self = pointer{this}] {
+        post_call(executor_, pointer{this}, [](connect_operation& self) {
             // From here on the handshake's own deadline counts.
-            if (!self->connection_) self->cancel(errc::connect_timeout);
+            if (!self.connection_) self.cancel(errc::connect_timeout);
         });
     }
     void on_shutdown() noexcept override {

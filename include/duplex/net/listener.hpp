@@ -1,8 +1,10 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/net/detail/accept_readiness.hpp>
 #include <duplex/net/detail/context_service.hpp>
+#include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/tcp_socket.hpp>
 
 #include <asio/basic_socket_acceptor.hpp>
@@ -119,7 +121,7 @@ private:
         }
 
         /// Out of descriptors or memory: waiting for readiness would spin, or can't begin.
-        void pause() {
+        DUPLEX_RARE void pause() {
             paused = true;
             this->service.schedule(*this, this->service.precise_now() + timer_wheel::resolution,
                                    this->executor);
@@ -137,9 +139,9 @@ private:
         }
 
         void on_deadline() noexcept override {
-            asio::post(this->executor, [self = detail::intrusive_ptr<state>{this}] {
-                if (!std::exchange(self->paused, false) || self->closed) return;
-                self->await_after_pause();
+            detail::post_call(this->executor, detail::intrusive_ptr<state>{this}, [](state& self) {
+                if (!std::exchange(self.paused, false) || self.closed) return;
+                self.await_after_pause();
             });
         }
         void on_shutdown() noexcept override {
@@ -206,7 +208,7 @@ private:
 };
 
 template <class Executor>
-std::error_code listener<Executor>::state::open(const listen_options& options) {
+DUPLEX_RARE std::error_code listener<Executor>::state::open(const listen_options& options) {
     using asio::ip::tcp;
     auto& listening = this->acceptor;
     std::error_code error;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/cpu.hpp>
 #include <duplex/core/detail/inlining.hpp>
 
 #include <array>
@@ -126,7 +127,7 @@ using mask_vector = std::uint32_t __attribute__((vector_size(16)));
 #if DUPLEX_MASK_WIDTH == 16 || defined(__AVX2__)
     return true;
 #else
-    return __builtin_cpu_supports("avx2") != 0;
+    return cpu.avx2;
 #endif
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/cpu.hpp>
 #include <duplex/core/detail/mask_blocks.hpp>
 
 #include <array>
@@ -69,7 +70,7 @@ using utf8_block = std::uint8_t __attribute__((vector_size(16)));
 #if defined(__SSSE3__) || defined(__aarch64__)
     return true;
 #else
-    return __builtin_cpu_supports("ssse3") != 0;
+    return cpu.ssse3;
 #endif
 }
 

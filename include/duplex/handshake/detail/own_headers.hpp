@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/error.hpp>
 #include <duplex/http/fields.hpp>
 #include <duplex/http/token.hpp>
@@ -22,7 +23,7 @@ namespace duplex::detail {
 
 /// The first rule that headers given by our own caller break: `errc::header_name_invalid`,
 /// `header_value_invalid`, `header_reserved`.
-[[nodiscard]] inline std::error_code check_own_headers(const fields& headers) noexcept {
+[[nodiscard]] DUPLEX_RARE inline std::error_code check_own_headers(const fields& headers) noexcept {
     if (const auto error = headers.check()) return error;
     for (const auto field : headers)
         if (belongs_to_handshake(field.name)) return make_error_code(errc::header_reserved);

@@ -5,6 +5,7 @@
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_member.hpp>
 #include <duplex/net/detail/context_service.hpp>
+#include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/detail/poll_set.hpp>
 
 #include <asio/basic_socket_acceptor.hpp>
@@ -60,9 +61,10 @@ public:
     void await_connections() {
         if (polls_) return;
         auto& polls = asio::use_service<poll_set>(context_of(this->executor));
-        if (const auto error = polls.add(this->acceptor.native_handle(), *this))
-            return asio::post(this->executor, [self = intrusive_ptr<State>{static_cast<State*>(this)},
-                                               error] { self->connections_wait(error); });
+        wait_error_ = polls.add(this->acceptor.native_handle(), *this);
+        if (wait_error_)
+            return post_call(this->executor, intrusive_ptr<State>{static_cast<State*>(this)},
+                             [](State& self) { self.connections_wait(self.wait_error_); });
         polls_ = &polls;
         polls.hold();
     }
@@ -99,6 +101,7 @@ private:
     }
 
     poll_set* polls_ = nullptr;
+    std::error_code wait_error_;
 };
 #endif
 

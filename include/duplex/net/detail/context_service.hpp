@@ -119,11 +119,34 @@ public:
     }
 
 private:
-    using timer_type =
-        asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                                   asio::any_io_executor>;
+    /// What ticks. The timer has the executor of the connection that came first; a type-erased one would
+    /// bring its machinery into programs that use none.
+    class ticker {
+    public:
+        virtual ~ticker() = default;
+        virtual void wait(context_service& of) = 0;
+        virtual void cancel() = 0;
+    };
+    template <class Executor>
+    class ticker_on final : public ticker {
+    public:
+        explicit ticker_on(const Executor& executor)
+            : timer_{executor} {}
+        void wait(context_service& of) override {
+            timer_.expires_after(timer_wheel::resolution);
+            timer_.async_wait([&of](const std::error_code& error) {
+                if (!error) of.on_tick();
+            });
+        }
+        void cancel() override { timer_.cancel(); }
 
-    void shutdown() noexcept override {
+    private:
+        asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                                   Executor>
+            timer_;
+    };
+
+    DUPLEX_RARE void shutdown() noexcept override {
         std::unique_lock lock{mutex_};
         shut_down_ = true;
         timer_.reset();
@@ -157,26 +180,22 @@ private:
     }
 
     template <class Executor>
-    void start(const Executor& executor) {
+    DUPLEX_RARE void start(const Executor& executor) {
         if (ticking_ || manual_) return;
-        if (!timer_) timer_ = std::make_unique<timer_type>(asio::any_io_executor{executor});
+        if (!timer_) timer_ = std::make_unique<ticker_on<Executor>>(executor);
         tick(std::chrono::steady_clock::now());
         ticking_ = true;
-        wait();
+        timer_->wait(*this);
     }
 
-    void wait() {
-        timer_->expires_after(timer_wheel::resolution);
-        timer_->async_wait([this](const std::error_code& error) {
-            if (error) return;
-            const std::lock_guard lock{mutex_};
-            if (!ticking_ || shut_down_) return;
-            tick(std::chrono::steady_clock::now());
-            if (!wheel_.empty())
-                wait();
-            else
-                ticking_ = false;
-        });
+    void on_tick() {
+        const std::lock_guard lock{mutex_};
+        if (!ticking_ || shut_down_) return;
+        tick(std::chrono::steady_clock::now());
+        if (!wheel_.empty())
+            timer_->wait(*this);
+        else
+            ticking_ = false;
     }
 
     void tick(time_point now) {
@@ -196,7 +215,7 @@ private:
     timer_wheel wheel_;
     std::atomic<time_point::duration::rep> now_;
     std::atomic<bool> manual_{false};
-    std::unique_ptr<timer_type> timer_;
+    std::unique_ptr<ticker> timer_;
     context_member* members_ = nullptr;
     poll_set* polls_ = nullptr;
     std::optional<shared_session_options> options_; ///< those that were used last

@@ -2,6 +2,7 @@
 
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_member.hpp>
+#include <duplex/net/detail/kept_call.hpp>
 
 #include <utility>
 
@@ -92,14 +93,16 @@ private:
 
     void post(const asio::io_context::executor_type& executor) {
         if (posted_) return;
-        asio::post(executor, [this, executor] {
-            posted_ = false;
-            const scope inside{*this, executor};
-            pass();
+        context_ = &static_cast<asio::io_context&>(context_of(executor));
+        post_call(executor, *this, [](loop_turns& self) {
+            self.posted_ = false;
+            const scope inside{self, self.context_->get_executor()};
+            self.pass();
         });
         posted_ = true;
     }
 
+    asio::io_context* context_ = nullptr; ///< known once something was posted
     turn_member* first_ = nullptr;
     turn_member* last_ = nullptr; ///< meaningful while `first_` is set
     bool inside_ = false;

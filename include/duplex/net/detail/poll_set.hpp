@@ -133,7 +133,7 @@ private:
             ~on_exit() {
                 self.running_ = false;
                 if (self.next_ != self.count_ || self.more_)
-                    asio::post(self.context_, [&set = self] { set.run(); });
+                    post_call(self.context_.get_executor(), self, [](poll_set& set) { set.run(); });
                 else if (self.holders_ != 0 && !self.armed_ && self.set_.is_open())
                     self.arm();
             }

@@ -178,11 +178,11 @@ void connection_state<Stream>::update_deadline() {
 
 template <class Stream>
 void connection_state<Stream>::on_deadline() noexcept {
-    asio::post(stream_.get_executor(), [self = pointer{this}] { self->on_tick(); });
+    post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) { self.on_tick(); });
 }
 
 template <class Stream>
-void connection_state<Stream>::on_tick() {
+DUPLEX_RARE void connection_state<Stream>::on_tick() {
     service_->deadline_passed(*this);
     if (is_.ended) return;
     const time_point now = service_->now();
@@ -217,7 +217,7 @@ void connection_state<Stream>::on_tick() {
 }
 
 template <class Stream>
-void connection_state<Stream>::on_shutdown() noexcept {
+DUPLEX_RARE void connection_state<Stream>::on_shutdown() noexcept {
     is_.ended = true;
     open_.store(false, std::memory_order_release);
     if (opening_ && opening_->waiting) std::exchange(opening_->waiting, nullptr)->abandon();

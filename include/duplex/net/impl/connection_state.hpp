@@ -16,6 +16,7 @@
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/handler_storage.hpp>
 #include <duplex/net/detail/inbox.hpp>
+#include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/detail/poll_set.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/net/message.hpp>

@@ -56,8 +56,8 @@ void connection_state<Stream>::accept(std::shared_ptr<const server_handshake_opt
 }
 
 template <class Stream>
-void connection_state<Stream>::reject(unsigned status, const fields& headers, std::string_view body,
-                                      waiter<std::error_code>& done) {
+DUPLEX_RARE void connection_state<Stream>::reject(unsigned status, const fields& headers,
+                                                  std::string_view body, waiter<std::error_code>& done) {
     if (!opening_start(role::server, done)) return;
     auto& server = opening_->as_server();
     if (const auto error = server.reject(status, headers, body)) return opening_done(error);
@@ -168,7 +168,7 @@ void connection_state<Stream>::opening_written() {
 
 /// The handshake is over without a connection.
 template <class Stream>
-void connection_state<Stream>::opening_done(std::error_code error) {
+DUPLEX_RARE void connection_state<Stream>::opening_done(std::error_code error) {
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     const bool misuse = error == condition::misuse;
     if (!misuse) {
@@ -182,7 +182,7 @@ void connection_state<Stream>::opening_done(std::error_code error) {
 }
 
 template <class Stream>
-void connection_state<Stream>::cancel_opening() {
+DUPLEX_RARE void connection_state<Stream>::cancel_opening() {
     if (opening_ && opening_->waiting) opening_done(asio::error::operation_aborted);
 }
 

@@ -32,7 +32,7 @@ void connection_state<Stream>::stop_reading(reader<Stream>& gone) {
 
 /// A reader whose callback is running is completed only when it is through: until then it is in use.
 template <class Stream>
-void connection_state<Stream>::retire_reader(std::error_code error) {
+DUPLEX_RARE void connection_state<Stream>::retire_reader(std::error_code error) {
     auto* gone = std::exchange(reader_, nullptr);
     if (gone && consuming_ && gone == consuming_->by)
         consuming_->retired = error;
@@ -147,7 +147,7 @@ DUPLEX_ALWAYS_INLINE void connection_state<Stream>::serve_at_once() {
 
 /// A callback that throws takes its connection with it, and nothing else.
 template <class Stream>
-DUPLEX_NEVER_INLINE void connection_state<Stream>::callback_threw(const consumption& while_read) {
+DUPLEX_RARE void connection_state<Stream>::callback_threw(const consumption& while_read) {
     corked_ = false;
     session_.fail(errc::callback_threw);
     if (is_.ended) {

@@ -107,9 +107,9 @@ void connection_state<Stream>::defer() {
         if (service_->turns().add(*this, stream_.get_executor())) this->add_owner();
     } else {
         if (turn_posted_) return;
-        asio::post(stream_.get_executor(), [self = pointer{this}] {
-            self->turn_posted_ = false;
-            self->turn();
+        post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) {
+            self.turn_posted_ = false;
+            self.turn();
         });
         turn_posted_ = true;
     }

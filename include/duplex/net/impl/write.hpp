@@ -218,10 +218,10 @@ void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
         !inbox_.compare_exchange_weak(before, added, std::memory_order_release, std::memory_order_relaxed));
     if (before) return;
     // The first one in wakes the connection; those behind it go along.
-    asio::post(stream_.get_executor(), [self = pointer{this}] {
-        self->drain_inbox();
-        self->flush();
-        self->follow_session();
+    post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) {
+        self.drain_inbox();
+        self.flush();
+        self.follow_session();
     });
 }
 

@@ -2,6 +2,7 @@
 
 // The receiving half of session: frames to events (RFC 6455 5.4, 5.5, 5.6, 8.1).
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/protocol/session.hpp>
 
 namespace duplex {
@@ -187,7 +188,7 @@ inline event session::on_control(opcode op, std::span<std::byte> payload) noexce
     return {.what = event::kind::ping, .payload = payload};
 }
 
-inline event session::on_close(std::span<std::byte> payload) noexcept {
+DUPLEX_RARE inline event session::on_close(std::span<std::byte> payload) noexcept {
     const close_body body = parse_close_body(payload);
     if (body.error != errc{}) return fail_now(body.error);
     window_ = {};
@@ -203,7 +204,7 @@ inline event session::on_close(std::span<std::byte> payload) noexcept {
             .payload = payload.empty() ? payload : payload.subspan(2)};
 }
 
-inline void session::fail(errc why) noexcept {
+DUPLEX_RARE inline void session::fail(errc why) noexcept {
     const auto before = closing_.now();
     if (before == closing::state::failed || before == closing::state::done) return;
     closing_.fail();
@@ -221,13 +222,13 @@ inline void session::fail(errc why) noexcept {
         (void)push_close(code, {});
 }
 
-inline event session::fail_now(errc why) noexcept {
+DUPLEX_RARE inline event session::fail_now(errc why) noexcept {
     fail(why);
     if (receiving_) receiving_->assembler.release();
     return failure_pending_ ? report_failure() : event{};
 }
 
-inline event session::report_failure() noexcept {
+DUPLEX_RARE inline event session::report_failure() noexcept {
     failure_pending_ = false;
     const close_code code = close_code_for(error_);
     return {.what = event::kind::failed,

@@ -2,6 +2,7 @@
 
 // The sending half of session: messages to frames, the closing handshake, time (RFC 6455 5.1, 5.5, 7.1).
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/protocol/session.hpp>
 
 namespace duplex {
@@ -119,7 +120,7 @@ inline send_status session::send_control(opcode op, std::span<const std::byte> p
     return queue_->push_control(header, payload) ? send_status::ok : send_status::queue_full;
 }
 
-inline std::error_code session::close(close_code code, std::string_view reason) noexcept {
+DUPLEX_RARE inline std::error_code session::close(close_code code, std::string_view reason) noexcept {
     if (const auto error = check_close(code, reason)) return error;
     if (!closing_.may_send()) {
         // RFC 6455 5.5.1: one Close is enough.
@@ -132,7 +133,7 @@ inline std::error_code session::close(close_code code, std::string_view reason) 
 }
 
 /// The Close stands behind the data queued so far: what was sent before it arrives (RFC 6455 7.1.2).
-inline send_status session::push_close(close_code code, std::string_view reason) noexcept {
+DUPLEX_RARE inline send_status session::push_close(close_code code, std::string_view reason) noexcept {
     const encoded_close_body body{code, reason};
     frame_header header;
     const auto begun = begin_control(opcode::close, body.bytes().size(), header);
@@ -194,7 +195,7 @@ inline void session::look_for_ping() noexcept {
     deadline_closer_ = true;
 }
 
-inline void session::on_time(time_point now, bool listening) noexcept {
+DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcept {
     now_ = now;
     using action = keepalive::action;
     switch (keepalive_.due(now, queued() != 0)) {

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <duplex/core/detail/intrusive_ptr.hpp>
+#include <duplex/net/detail/asio_compat.hpp>
+
+#include <utility>
+
+namespace duplex::detail {
+
+/// A function to be posted together with the object that it is called for, which it keeps alive. It is one
+/// type whatever is called, so that a program carries Asio's part of posting once for each executor.
+class kept_call {
+public:
+    /// `Call` is a function without captures.
+    template <class T, class Call>
+    kept_call(intrusive_ptr<T> object, Call) noexcept
+        : object_{object.get()}
+        , step_{[](void* of, bool call) {
+            const intrusive_ptr<T> kept{static_cast<T*>(of)};
+            kept->drop_owner();
+            if (call) Call{}(*kept);
+        }} {
+        object->add_owner();
+    }
+    /// For an object that outlives what its context runs.
+    template <class T, class Call>
+    kept_call(T& object, Call) noexcept
+        : object_{&object}
+        , step_{[](void* of, bool call) {
+            if (call) Call{}(*static_cast<T*>(of));
+        }} {}
+    kept_call(kept_call&& other) noexcept
+        : object_{std::exchange(other.object_, nullptr)}
+        , step_{other.step_} {}
+    ~kept_call() {
+        if (object_) step_(object_, false);
+    }
+
+    void operator()() { step_(std::exchange(object_, nullptr), true); }
+
+private:
+    void* object_;
+    void (*step_)(void* of, bool call);
+};
+
+/// Calls `call(object)` later, on `executor`.
+template <class Executor, class Object, class Call>
+void post_call(const Executor& executor, Object&& object, Call call) {
+    asio::post(executor, kept_call{std::forward<Object>(object), call});
+}
+
+} // namespace duplex::detail
