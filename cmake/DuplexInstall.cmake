@@ -19,5 +19,6 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/duplexConfig.cmake.in"
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/duplexConfigVersion.cmake"
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/duplexConfig.cmake" "${PROJECT_BINARY_DIR}/duplexConfigVersion.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/DuplexCompiled.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake"
         DESTINATION "${duplex_package_directory}" COMPONENT duplex)

@@ -1,9 +1,7 @@
 #pragma once
 
-#include <duplex/core/detail/inlining.hpp>
+#include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/detail/server_core.hpp>
-#include <duplex/detail/server_threads.hpp>
-#include <duplex/net/detail/kept_call.hpp>
 
 #include <asio/io_context.hpp>
 
@@ -16,6 +14,12 @@
 #include <vector>
 
 namespace duplex {
+
+namespace detail {
+class server_shard;
+class server_worker;
+} // namespace detail
+struct listen_options;
 
 /// A WebSocket server on TCP, by callbacks:
 ///
@@ -61,55 +65,16 @@ public:
     /// told too, as `errc::request_rejected`. The server goes on.
     std::function<void(std::error_code)>& on_error = core_->on_error;
 
-    explicit server(asio::io_context& context, server_options options = {})
-        : core_{new detail::server_core{std::move(options)}}
-        , context_{context} {}
+    explicit server(asio::io_context& context, server_options options = {});
     server(const server&) = delete;
     server& operator=(const server&) = delete;
-    DUPLEX_RARE ~server() {
-        core_->gone.store(true, std::memory_order_relaxed);
-        abort_shards();
-        give_back_threads();
-    }
+    ~server();
 
     /// Listens and begins to accept; once. Errors: those of the system's calls, those that the options call
     /// for (`errc::host_not_numeric`, `origin_invalid`, `subprotocol_invalid`, `header_name_invalid`,
     /// `header_value_invalid`, `header_reserved`, `fragments_not_taken`), `errc::already_open`. After an
     /// error it may be tried again.
-    DUPLEX_RARE void start(std::error_code& error) {
-        error = shards_.empty() ? core_->check() : make_error_code(errc::already_open);
-        if (error) return;
-        const auto& options = core_->options;
-        listen_options where;
-        where.host = options.host;
-        where.port = options.port;
-        where.reuse_port = options.threads > 1;
-        // Listeners that share a port share it with those of any other program of the same user as well: a
-        // port that is taken shows only to one that doesn't share.
-        if (where.reuse_port && where.port != 0) error = probe(where);
-        if (!error) error = add_shard(context_, where);
-        for (unsigned i = 1; i < options.threads && !error; ++i) {
-            where.port = shards_.front()->port();
-            auto* worker = asio::use_service<detail::server_threads>(context_).take();
-            if (!worker) {
-                error = std::make_error_code(std::errc::resource_unavailable_try_again);
-                break;
-            }
-            workers_.push_back(worker);
-            error = add_shard(worker->context(), where);
-        }
-        if (error) {
-            shards_.clear();
-            return give_back_threads();
-        }
-        port_ = shards_.front()->port();
-        for (auto& each : shards_) {
-            if (&each->context() == &context_)
-                each->start();
-            else
-                detail::post_call(each->context().get_executor(), each, [](auto& shard) { shard.start(); });
-        }
-    }
+    void start(std::error_code& error);
 
 #if defined(__cpp_exceptions)
     /// The same; throws `std::system_error`.
@@ -132,60 +97,27 @@ public:
     /// ends within `timeouts::close` (where that is 0 there is no bound: a peer that never answers is waited
     /// for), and then the context has nothing of the server's left to run. A second call changes nothing, and
     /// there is no second `start`. Any thread.
-    void stop(close_code code = close_code::going_away) {
-        if (check_close(code, {})) code = close_code::going_away;
-        for (auto& each : shards_)
-            each->stop_soon(code);
-    }
+    void stop(close_code code = close_code::going_away);
 
 private:
     /// Whether the port is free.
-    [[nodiscard]] std::error_code probe(listen_options where) {
-        where.reuse_port = false;
-        return listener<>{context_.get_executor()}.open(where);
-    }
+    [[nodiscard]] std::error_code probe(listen_options where);
 
-    DUPLEX_RARE std::error_code add_shard(asio::io_context& context, const listen_options& where) {
-        shards_.emplace_back(new detail::server_shard{core_, context, context_});
-        return shards_.back()->open(where);
-    }
+    std::error_code add_shard(asio::io_context& context, const listen_options& where);
 
     /// Ends everything on every thread; on other threads of the server's own it waits for that.
-    DUPLEX_RARE void abort_shards() {
-        bool on_worker = false;
-        for (auto* each : workers_)
-            on_worker = on_worker || runs_on(each->context());
-        for (auto& each : shards_) {
-            const bool elsewhere = &each->context() == &context_ ? on_worker : !runs_on(each->context());
-            if (!elsewhere) {
-                each->abort();
-            } else if (&each->context() == &context_) {
-                // Perhaps nobody runs it at the moment.
-                detail::post_call(context_.get_executor(), each, [](auto& shard) { shard.abort(); });
-            } else {
-                core_->aborting.fetch_add(1, std::memory_order_relaxed);
-                detail::post_call(each->context().get_executor(), each,
-                                  [](auto& shard) { shard.abort_told(); });
-            }
-        }
-        while (const auto left = core_->aborting.load(std::memory_order_acquire))
-            core_->aborting.wait(left, std::memory_order_acquire);
-    }
+    void abort_shards();
 
-    DUPLEX_RARE void give_back_threads() {
-        for (auto* each : workers_)
-            asio::use_service<detail::server_threads>(context_).give_back(*each);
-        workers_.clear();
-    }
-
-    [[nodiscard]] static bool runs_on(asio::io_context& context) noexcept {
-        return context.get_executor().running_in_this_thread();
-    }
+    void give_back_threads();
 
     asio::io_context& context_;
-    std::vector<detail::server_threads::worker*> workers_;
+    std::vector<detail::server_worker*> workers_;
     std::vector<detail::intrusive_ptr<detail::server_shard>> shards_;
     std::uint16_t port_ = 0;
 };
 
 } // namespace duplex
+
+#if !defined(DUPLEX_COMPILED)
+#include <duplex/impl/server.hpp>
+#endif

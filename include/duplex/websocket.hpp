@@ -113,3 +113,7 @@ private:
 };
 
 } // namespace duplex
+
+#if !defined(DUPLEX_COMPILED)
+#include <duplex/impl/websocket.hpp>
+#endif

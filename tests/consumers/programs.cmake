@@ -21,6 +21,13 @@ function(add_core_program)
     target_link_libraries(uses_core PRIVATE duplex::core)
 endfunction()
 
+# The same program, with what it uses of duplex in a library, and a second source that includes it all.
+function(add_compiled_program)
+    check_no_options(duplex::compiled)
+    add_executable(uses_compiled "${programs_directory}/uses_duplex.cpp" "${programs_directory}/uses_compiled.cpp")
+    target_link_libraries(uses_compiled PRIVATE duplex::compiled)
+endfunction()
+
 function(add_duplex_program)
     check_no_options(duplex::duplex)
     add_executable(uses_duplex "${programs_directory}/uses_duplex.cpp")

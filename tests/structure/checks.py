@@ -17,7 +17,8 @@ LAYERS = {
     "test": ({"test", "core", "net"}, {"std", "asio"}),
     # What the headers of the application floor are made of.
     "detail": ({"detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
-    ".": ({".", "detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
+    "impl": ({"impl", ".", "detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
+    ".": ({".", "impl", "detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
 }
 
 # Randomness comes from the operating system, wherever it is needed.
@@ -26,7 +27,7 @@ FILES = {"core/random.hpp": {"system"}}
 # Headers that cost every user too much, and those which only the floors with callbacks may include.
 HEAVY = {"iostream", "regex"}
 CALLBACKS = {"functional"}
-WITH_CALLBACKS = {"net", "test", "detail", "."}
+WITH_CALLBACKS = {"net", "test", "detail", "impl", "."}
 
 TOP_LEVEL = {"include", "tests", "examples", "cmake", "CMakeLists.txt", "README.md", "LICENSE"}
 MOST_LINES = 500
@@ -66,7 +67,7 @@ def kind_of(header):
         return "zlib"
     if header.startswith("openssl/"):
         return "openssl"
-    if re.fullmatch(r"[a-z]*intrin\.h|arm_neon\.h", header):
+    if re.fullmatch(r"[a-z]*intrin\.h|arm_neon\.h|cpuid\.h", header):
         return "simd"
     if re.fullmatch(r"[a-z0-9_]+", header):
         return "std"

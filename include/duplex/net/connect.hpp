@@ -3,6 +3,7 @@
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/http/uri.hpp>
+#include <duplex/net/connect_options.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/kept_call.hpp>
@@ -22,30 +23,6 @@
 #include <vector>
 
 namespace duplex {
-
-/// How a client connects.
-struct connect_options {
-    std::vector<std::string> subprotocols{}; ///< offered, in order of preference; each a token
-    fields headers{};                        ///< added to the request
-    std::string origin{};                    ///< sent as Origin where not empty
-    std::string user_agent = "duplex";
-    connection_options connection{};
-
-    [[nodiscard]] client_handshake_options for_handshake() const {
-        client_handshake_options made;
-        made.subprotocols = subprotocols;
-        made.headers = headers;
-        made.origin = origin;
-        made.user_agent = user_agent;
-        made.limits = connection.http;
-        return made;
-    }
-};
-
-/// A connection on TCP: over the sockets that wait together where it belongs to a plain `io_context`, over
-/// Asio's own with any other executor.
-template <class Executor = asio::io_context::executor_type>
-using tcp_connection = connection<detail::tcp_socket_for<Executor>>;
 
 namespace detail {
 

@@ -10,6 +10,7 @@
 #include <duplex/net/message.hpp>
 #include <duplex/net/message_batch.hpp>
 #include <duplex/net/stream_traits.hpp>
+#include <duplex/net/tcp_socket.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 
 #include <asio/async_result.hpp>
@@ -393,6 +394,11 @@ private:
     pointer state_;
 };
 
+/// A connection on TCP: over the sockets that wait together where it belongs to a plain `io_context`, over
+/// Asio's own with any other executor.
+template <class Executor = asio::io_context::executor_type>
+using tcp_connection = connection<detail::tcp_socket_for<Executor>>;
+
 } // namespace duplex
 
 #include <duplex/net/impl/close.hpp>
@@ -400,3 +406,7 @@ private:
 #include <duplex/net/impl/read.hpp>
 #include <duplex/net/impl/readiness.hpp>
 #include <duplex/net/impl/write.hpp>
+
+#if defined(DUPLEX_COMPILED)
+extern template class duplex::detail::connection_state<duplex::tcp_socket>;
+#endif

@@ -77,6 +77,9 @@ protected:
 template <class Stream, bool Polled>
 class readiness : public counted_member<connection_state<Stream>, turn_member> {
 protected:
+    [[nodiscard]] handler_storage<160>* read_room() noexcept { return &read_room_; }
+
+private:
     handler_storage<160> read_room_;
 };
 
@@ -89,6 +92,9 @@ class readiness<Stream, true> : public counted_member<connection_state<Stream>, 
     }
 
 protected:
+    /// It has no operation of its own that would need room.
+    [[nodiscard]] static handler_storage<160>* read_room() noexcept { return nullptr; }
+
     bool readable_ = false; ///< there may be bytes that nobody has read yet
     bool read_on_ = false;  ///< until nothing is left: a short read need not be the last
     bool held_ = false;     ///< something is under way, for which the context has to run
@@ -354,7 +360,7 @@ private:
 
         explicit read_handler(connection_state& of) noexcept
             : state{&of}
-            , room{&of.read_room_} {}
+            , room{of.read_room()} {}
         void operator()(std::error_code error, std::size_t size = 0) { state->on_readable(error, size); }
         [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_type{*room}; }
 

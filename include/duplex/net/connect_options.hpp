@@ -1,0 +1,31 @@
+#pragma once
+
+#include <duplex/handshake/client_handshake.hpp>
+#include <duplex/http/fields.hpp>
+#include <duplex/net/connection_options.hpp>
+
+#include <string>
+#include <vector>
+
+namespace duplex {
+
+/// How a client connects.
+struct connect_options {
+    std::vector<std::string> subprotocols{}; ///< offered, in order of preference; each a token
+    fields headers{};                        ///< added to the request
+    std::string origin{};                    ///< sent as Origin where not empty
+    std::string user_agent = "duplex";
+    connection_options connection{};
+
+    [[nodiscard]] client_handshake_options for_handshake() const {
+        client_handshake_options made;
+        made.subprotocols = subprotocols;
+        made.headers = headers;
+        made.origin = origin;
+        made.user_agent = user_agent;
+        made.limits = connection.http;
+        return made;
+    }
+};
+
+} // namespace duplex
