@@ -24,8 +24,8 @@ public:
 
 protected:
     using function = std::optional<handshake_outcome> (*)(answer_reader&, std::span<const std::byte>, bool);
-    explicit answer_reader(function receive) noexcept
-        : receive_{receive} {}
+    explicit answer_reader(function how) noexcept
+        : receive_{how} {}
     ~answer_reader() = default;
 
 private:
