@@ -175,6 +175,7 @@ TEST_CASE("a malformed URL of a proxy is refused") {
              "http://a#f"sv,
              "http://a/#"sv,
              "http://u:p/w@a"sv,
+             "http://u\\v:p@a"sv,
              "http://u:p@b@a"sv,
              "http://%zz@a"sv,
              "http://u:%4@a"sv,
@@ -398,10 +399,12 @@ TEST_CASE("an entry of no_proxy that cannot be read is about no server") {
         CHECK_FALSE(is_direct(list, "ws://1.2.3.4"));
         CHECK_FALSE(is_direct(list, "ws://h"));
     }
-    for (const auto* list : {"::1/129", "::1/", "[::1", "[::1]x", "[::1]/128", "[::1]80", "[[::1]]"}) {
+    for (const auto* list :
+         {"::1/129", "::1/", "[::1", "[::1]x", "[::1]/128", "[::1]80", "[::1]x80", "[[::1]]"}) {
         CAPTURE(list);
         CHECK_FALSE(is_direct(list, "ws://[::1]"));
     }
+    CHECK_FALSE(is_direct("[h]", "ws://h"));
     CHECK(is_direct("1.2.3.4/33,/,[,h", "ws://h"));
 }
 

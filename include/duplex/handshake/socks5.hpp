@@ -77,7 +77,7 @@ public:
     /// Complete once `receive` or `eof` said done; without an error the way to the server is open, and
     /// `leftover` are its first bytes. Errors: `errc::proxy_refused` (`status` is the reply's number and
     /// `reason` its words, RFC 1928 6), `proxy_authentication_required` (a login was wanted, or another
-    /// kind), `proxy_authentication_failed`, `proxy_answer_invalid`, `connection_lost`; `not_open` where
+    /// one), `proxy_authentication_failed`, `proxy_answer_invalid`, `connection_lost`; `not_open` where
     /// nothing was started.
     [[nodiscard]] const handshake_outcome& outcome() const noexcept { return outcome_; }
     [[nodiscard]] handshake_outcome take_outcome() noexcept { return std::move(outcome_); }

@@ -229,7 +229,7 @@ inline constexpr auto explanations = [] {
                   "RFC 9110 9.3.6, RFC 1928 6"},
         explained{errc::proxy_authentication_required, handshake_failure, none, 0,
                   "proxy_authentication_required|"
-                  "the proxy wants a login, or one of another kind than was given|"
+                  "the proxy wants a login, or another one than was given|"
                   "RFC 9110 15.5.8, RFC 1928 3"},
         explained{errc::proxy_authentication_failed, handshake_failure, none, 0,
                   "proxy_authentication_failed|"
