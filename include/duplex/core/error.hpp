@@ -76,12 +76,21 @@ enum class errc : std::uint8_t {
     subprotocol_not_offered,
     extension_not_offered,
 
+    // A proxy on the way to the server (RFC 9110 9.3.6, RFC 1928).
+    proxy_refused,
+    proxy_authentication_required,
+    proxy_authentication_failed,
+    proxy_answer_invalid,
+
     // The caller's faults: reported to the caller, never to the peer.
     url_invalid,
     url_scheme_unsupported,
     url_host_invalid,
     url_port_invalid,
     url_has_fragment,
+    proxy_url_invalid,
+    proxy_scheme_unsupported,
+    proxy_credentials_invalid,
     tls_not_available,
     header_name_invalid,
     header_value_invalid,

@@ -9,14 +9,16 @@
 
 namespace duplex {
 
-/// How an opening handshake ended, for either role.
+/// How an opening handshake ended, for either role, or a client's way through a proxy. Without an error the
+/// WebSocket or the proxy's tunnel is open.
 struct handshake_outcome {
-    std::error_code error{};   ///< none where the connection is open
+    std::error_code error{};   ///< none where it is open
     std::string subprotocol{}; ///< agreed; empty where there is none
     /// Agreed, as in the answer's Sec-WebSocket-Extensions; empty where there is none.
     std::string extensions{};
 
-    /// Of the answer: 101 where the connection is open; 0 where there was no answer.
+    /// Of the answer: 101 where a WebSocket is open, 2xx where an HTTP proxy's tunnel is; 0 where there was
+    /// no answer. Of a SOCKS5 proxy: the number of its reply.
     unsigned status = 0;
     /// The server's words for the status; only a client fills it.
     std::string reason{};
@@ -25,7 +27,7 @@ struct handshake_outcome {
     /// What the server said with a refusal, at most `http_limits::refusal_body_bytes`; only a client fills
     /// it.
     std::string body{};
-    /// Bytes that came behind the head and are the first of the open WebSocket.
+    /// Bytes that came behind the head and are the first of the open WebSocket or tunnel.
     std::vector<std::byte> leftover{};
     /// The path and query of the request; only a server fills it.
     std::string target{};

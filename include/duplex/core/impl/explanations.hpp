@@ -223,6 +223,23 @@ inline constexpr auto explanations = [] {
                   "the server uses an extension that was not offered|"
                   "RFC 6455 4.1"},
 
+        explained{errc::proxy_refused, handshake_failure, none, 0,
+                  "proxy_refused|"
+                  "the proxy did not open a way to the server|"
+                  "RFC 9110 9.3.6, RFC 1928 6"},
+        explained{errc::proxy_authentication_required, handshake_failure, none, 0,
+                  "proxy_authentication_required|"
+                  "the proxy wants a login, or another one than was given|"
+                  "RFC 9110 15.5.8, RFC 1928 3"},
+        explained{errc::proxy_authentication_failed, handshake_failure, none, 0,
+                  "proxy_authentication_failed|"
+                  "the proxy did not accept the login|"
+                  "RFC 1929 2"},
+        explained{errc::proxy_answer_invalid, handshake_failure, none, 0,
+                  "proxy_answer_invalid|"
+                  "the proxy's answer is malformed or fits nothing that was asked|"
+                  "RFC 9110 15.2, RFC 1928"},
+
         explained{errc::url_invalid, misuse, none, 0,
                   "url_invalid|"
                   "the URL is malformed|"
@@ -243,6 +260,18 @@ inline constexpr auto explanations = [] {
                   "url_has_fragment|"
                   "a WebSocket URL has no fragment|"
                   "RFC 6455 3"},
+        explained{errc::proxy_url_invalid, misuse, none, 0,
+                  "proxy_url_invalid|"
+                  "the proxy's URL is malformed|"
+                  "RFC 3986 3"},
+        explained{errc::proxy_scheme_unsupported, misuse, none, 0,
+                  "proxy_scheme_unsupported|"
+                  "the proxy's scheme is none of http, https, socks5 and socks5h|"
+                  "RFC 3986 3.1"},
+        explained{errc::proxy_credentials_invalid, misuse, none, 0,
+                  "proxy_credentials_invalid|"
+                  "the login for the proxy has a length or a character that may not be sent|"
+                  "RFC 7617 2, RFC 1929 2"},
         explained{errc::tls_not_available, misuse, none, 0,
                   "tls_not_available|"
                   "wss needs TLS, which is not available here|"
