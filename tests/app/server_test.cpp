@@ -4,6 +4,7 @@
 #include "support/loopback.hpp"
 #include "support/wire.hpp"
 
+#include <duplex/net/connect.hpp>
 #include <duplex/test/manual_time.hpp>
 
 #if defined(ASIO_HAS_CO_AWAIT)
