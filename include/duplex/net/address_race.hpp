@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <system_error>
@@ -68,11 +69,16 @@ public:
 
     [[nodiscard]] attempt start(time_point now) noexcept { return advance(now); }
 
+    /// Whether this machine had a way to the address: a route, and an address of its family to go from.
+    enum class way : std::uint8_t { found, missing };
+
     /// The attempt ended without a connection; once for each that was started.
-    [[nodiscard]] attempt failed(std::size_t index, std::error_code error, time_point now) noexcept {
+    [[nodiscard]] attempt failed(std::size_t index, std::error_code error, way there,
+                                 time_point now) noexcept {
         if (over()) return std::nullopt;
         --pending_;
-        keep(index, error);
+        const failure seen{there, index, error};
+        if (!kept_ || std::pair{seen.there, seen.index} < std::pair{kept_->there, kept_->index}) kept_ = seen;
         return advance(now);
     }
 
@@ -95,17 +101,16 @@ public:
     [[nodiscard]] bool over() const noexcept { return winner_ || (next_ == count_ && pending_ == 0); }
     [[nodiscard]] attempt winner() const noexcept { return winner_; }
 
-    /// Why all failed: the error of the most preferred address that this machine could have reached. An
-    /// address without a route or of a family that is not there (an IPv6 address where only IPv4 is set up)
-    /// says little as long as another one says more. `std::errc::address_not_available` before an attempt
-    /// failed, so where there was no address.
+    /// Why all failed: the error of the most preferred address to which there was a way. That an IPv6 address
+    /// is out of reach where only IPv4 is set up says little, as long as another address says more.
+    /// `std::errc::address_not_available` while no attempt has failed, so where there was no address.
     [[nodiscard]] std::error_code error() const noexcept {
         return kept_ ? kept_->error : std::make_error_code(std::errc::address_not_available);
     }
 
 private:
     struct failure {
-        bool unreachable;
+        way there;
         std::size_t index;
         std::error_code error;
     };
@@ -116,15 +121,6 @@ private:
         const std::size_t started = next_++;
         deadline_ = next_ == count_ ? no_deadline : deadline_after(now, delay_);
         return started;
-    }
-
-    void keep(std::size_t index, std::error_code error) noexcept {
-        const failure seen{error == std::errc::network_unreachable ||
-                               error == std::errc::address_family_not_supported ||
-                               error == std::errc::address_not_available,
-                           index, error};
-        if (!kept_ || std::pair{seen.unreachable, seen.index} < std::pair{kept_->unreachable, kept_->index})
-            kept_ = seen;
     }
 
     std::size_t count_;
