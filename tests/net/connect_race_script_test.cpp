@@ -374,6 +374,34 @@ TEST_CASE("may be cancelled while a socket is prepared") {
     f.check_over();
 }
 
+TEST_CASE("completes behind the handler that starts it or ends it") {
+    fixture f;
+    bool inside = false;
+    const auto during = [&](auto step) {
+        asio::post(f.io, [&f, &inside, step] {
+            step();
+            inside = f.calls != 0;
+        });
+        f.run();
+        CHECK_FALSE(inside);
+    };
+    SECTION("without an attempt") {
+        during([&] { f.start({}); });
+        CHECK(f.error == asio::error::not_found);
+    }
+    SECTION("with attempts that fail at once") {
+        f.sockets.open_fails = asio::error::no_descriptors;
+        during([&] { f.start(v4({1, 2})); });
+        CHECK(f.error == asio::error::no_descriptors);
+    }
+    SECTION("by cancellation") {
+        f.start(v4({1, 2}));
+        during([&] { f.signal.emit(asio::cancellation_type::terminal); });
+        CHECK(f.error == aborted);
+    }
+    f.check_over();
+}
+
 TEST_CASE("two that succeed together have one winner") {
     fixture f;
     f.start(v4({1, 2}));
