@@ -33,6 +33,13 @@ namespace duplex::detail {
 // Standalone Asio reports through the standard's error codes, as duplex does.
 static_assert(std::is_same_v<asio::error_code, std::error_code>);
 
+/// True where an error of the system's is of a kind. Asio's own category, of which its sockets' errors are,
+/// has its numbers from the system and, in older versions, leaves out what they stand for.
+[[nodiscard]] inline bool is_system_error(const std::error_code& error, std::errc kind) noexcept {
+    if (error.category() != asio::error::get_system_category()) return error == kind;
+    return std::error_code{error.value(), std::system_category()} == kind;
+}
+
 /// The context behind an executor.
 template <class Executor>
 [[nodiscard]] asio::execution_context& context_of(const Executor& executor) noexcept {
