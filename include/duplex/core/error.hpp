@@ -76,6 +76,16 @@ enum class errc : std::uint8_t {
     subprotocol_not_offered,
     extension_not_offered,
 
+    // The TLS handshake, in either role (RFC 8446).
+    tls_not_spoken,
+    tls_version_unsupported,
+    tls_certificate_mismatch,
+    tls_certificate_expired,
+    tls_certificate_untrusted,
+    tls_certificate_required,
+    tls_certificate_rejected,
+    tls_handshake_failed, ///< for any other reason
+
     // The caller's faults: reported to the caller, never to the peer.
     url_invalid,
     url_scheme_unsupported,
@@ -83,6 +93,11 @@ enum class errc : std::uint8_t {
     url_port_invalid,
     url_has_fragment,
     tls_not_available,
+    tls_options_invalid,
+    tls_certificate_invalid,
+    tls_key_invalid,
+    tls_key_mismatch,
+    tls_ca_invalid,
     header_name_invalid,
     header_value_invalid,
     header_reserved,
