@@ -172,6 +172,18 @@ TEST_CASE("a certificate of the client that is missing or not trusted is told on
     CHECK(without.client.error() == errc::tls_certificate_required);
     CHECK(has(without.client.text(), "the server wants a certificate of the client: set certificate_file"));
 
+    const auto old = make_certificate({.not_before_date = "20190102000000Z",
+                                       .not_after_date = "20200102030405Z",
+                                       .use = usage::client,
+                                       .issuer = &test_authority()});
+    auto late = trusting();
+    late.certificate_pem = old.pem;
+    late.key_pem = old.key;
+    tls_pair tardy{client_with(late), server, "localhost"};
+    CHECK(tardy.server.error() == errc::tls_certificate_expired);
+    CHECK(has(tardy.server.text(), "the client's certificate expired on 2020-01-02"));
+    CHECK(tardy.client.error() == errc::tls_certificate_rejected);
+
     const auto stranger = make_certificate({.use = usage::client});
     auto with = trusting();
     with.certificate_pem = stranger.pem;

@@ -4,13 +4,13 @@
 #include "support/certificates.hpp"
 #include "support/tls_pair.hpp"
 
-#include <asio/ssl/context.hpp>
+#include <stdlib.h>
 
+#include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
-#include <utility>
 #include <vector>
 
 using namespace duplex;
@@ -92,6 +92,21 @@ TEST_CASE("certificates to trust stand for the system's store, which is added on
     both.add_system_store = true;
     CHECK(tls_pair(client_with(both), server_with(as_localhost()), "localhost").well());
     CHECK_FALSE(tls_pair(client_with({}), server_with(as_localhost()), "localhost").well());
+}
+
+TEST_CASE("the system's store is the one that OpenSSL's environment names") {
+    const auto other = make_certificate({.common_name = "other authority", .use = usage::authority});
+    const pem_file store{test_authority().pem};
+    const auto server = server_with(as_localhost());
+    REQUIRE(::setenv(X509_get_default_cert_file_env(), store.path().c_str(), 1) == 0);
+    const auto by_system = client_with({});
+    const auto by_other = client_with({.ca_pem = other.pem});
+    const auto by_both = client_with({.ca_pem = other.pem, .add_system_store = true});
+    REQUIRE(::unsetenv(X509_get_default_cert_file_env()) == 0);
+    CHECK(tls_pair(by_system, server, "localhost").well());
+    CHECK_FALSE(tls_pair(by_other, server, "localhost").well());
+    CHECK(tls_pair(by_both, server, "localhost").well());
+    CHECK_FALSE(tls_pair(client_with({}), server, "localhost").well());
 }
 
 TEST_CASE("only the loud option accepts any certificate") {

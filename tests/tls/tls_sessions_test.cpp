@@ -4,19 +4,12 @@
 #include "support/certificates.hpp"
 #include "support/tls_pair.hpp"
 
-#include <asio/ssl/context.hpp>
-
-#include <string>
-#include <string_view>
-#include <system_error>
-#include <thread>
-#include <utility>
-#include <vector>
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 using namespace duplex;
 using namespace duplex::testing;
-using namespace std::string_literals;
-using namespace std::string_view_literals;
 
 TEST_CASE("a client that comes back goes on with its session") {
     const int version = GENERATE(values({TLS1_2_VERSION, TLS1_3_VERSION}));
@@ -62,6 +55,7 @@ TEST_CASE("sessions are kept by neither side where they are not wanted") {
     const auto without = server_with(no_tickets);
     SSL_CTX_set_max_proto_version(other.native_handle(), version);
     REQUIRE(tls_pair(other, without, "localhost").well());
+    CHECK(detail::client_rules::find(other.native_handle())->sessions.size() == 0);
     tls_pair again{other, without, "localhost"};
     CHECK(again.well());
     CHECK_FALSE(again.client.resumed());

@@ -9,8 +9,8 @@ namespace duplex {
 enum class tls_version : std::uint8_t { tls_1_2, tls_1_3 };
 
 /// How a client speaks TLS. The defaults are right for servers on the internet: the server's certificate must
-/// be for the host of the URL and come from an issuer that the system trusts. Nobody
-/// is asked whether it was revoked since.
+/// be for the host of the URL and come from an issuer that the system trusts. Nobody is
+/// asked whether it was revoked since.
 ///
 /// Files and texts are PEM. Of a pair such as `ca_file` and `ca_pem` at most one is given; they are read when
 /// the context is made, and not kept.

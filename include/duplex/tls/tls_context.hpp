@@ -176,7 +176,6 @@ template <class Options>
         rules->server_name = name.text;
     }
     rules->verify = !options.insecure_accept_any_certificate;
-    rules->resume = options.resume_sessions;
     if (SSL_CTX_set_ex_data(&context, client_rules::index(), rules.get()) != 1) return errc::out_of_memory;
     static_cast<void>(rules.release());
     SSL_CTX_set_cert_cb(&context, &note_certificate_wanted, nullptr);
@@ -272,8 +271,7 @@ template <class Options>
                    rules->verify ? &detail::note_certificate : nullptr);
     SSL_set_msg_callback(ssl, &detail::note_first_record);
     if (!to.expect_of(ssl) || !to.announce_by(ssl)) return errc::out_of_memory;
-    if (const auto session = rules->resume ? rules->sessions.take(notes->server) : nullptr)
-        SSL_set_session(ssl, session.get());
+    if (const auto session = rules->sessions.take(notes->server)) SSL_set_session(ssl, session.get());
     notes->name = std::move(to.text);
     return {};
 }

@@ -18,7 +18,6 @@ namespace duplex::detail {
 struct client_rules {
     std::string server_name; ///< instead of the host; may be empty
     bool verify = true;
-    bool resume = true;
     tls_session_cache sessions{};
 
     [[nodiscard]] static int index() noexcept {
