@@ -13,7 +13,9 @@ LAYERS = {
     "deflate": ({"deflate", "core"}, {"std", "zlib"}),
     "protocol": ({"protocol", "core", "deflate"}, {"std"}),
     "handshake": ({"handshake", "core", "http", "deflate/params.hpp"}, {"std"}),
-    "net": ({"net", "core", "http", "deflate", "protocol", "handshake"}, {"std", "asio", "openssl", "system"}),
+    "net": ({"net", "core", "http", "deflate", "protocol", "handshake"}, {"std", "asio", "system"}),
+    # OpenSSL is optional, so nothing else may come to include it.
+    "tls": ({"tls", "net", "core", "http", "deflate", "protocol", "handshake"}, {"std", "asio", "openssl"}),
     "test": ({"test", "core", "net"}, {"std", "asio"}),
     # What the headers of the application floor are made of.
     "detail": ({"detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
@@ -27,7 +29,7 @@ FILES = {"core/random.hpp": {"system"}}
 # Headers that cost every user too much, and those which only the floors with callbacks may include.
 HEAVY = {"iostream", "regex"}
 CALLBACKS = {"functional"}
-WITH_CALLBACKS = {"net", "test", "detail", "impl", "."}
+WITH_CALLBACKS = {"net", "tls", "test", "detail", "impl", "."}
 
 TOP_LEVEL = {"include", "tests", "examples", "cmake", "CMakeLists.txt", "README.md", "LICENSE"}
 MOST_LINES = 500
@@ -61,12 +63,12 @@ def without_comments(text, strings=True):
 
 def kind_of(header):
     """The kind of a header from outside of duplex."""
+    if header == "asio/ssl.hpp" or header.startswith(("openssl/", "asio/ssl/")):
+        return "openssl"
     if header == "asio.hpp" or header.startswith("asio/"):
         return "asio"
     if header in ("zlib.h", "zconf.h"):
         return "zlib"
-    if header.startswith("openssl/"):
-        return "openssl"
     if re.fullmatch(r"[a-z]*intrin\.h|arm_neon\.h|cpuid\.h", header):
         return "simd"
     if re.fullmatch(r"[a-z0-9_]+", header):

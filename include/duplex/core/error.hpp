@@ -82,6 +82,16 @@ enum class errc : std::uint8_t {
     proxy_authentication_failed,
     proxy_answer_invalid,
 
+    // The TLS handshake, in either role (RFC 8446).
+    tls_not_spoken,
+    tls_version_unsupported,
+    tls_certificate_mismatch,
+    tls_certificate_expired,
+    tls_certificate_untrusted,
+    tls_certificate_required,
+    tls_certificate_rejected,
+    tls_handshake_failed, ///< for any other reason
+
     // The caller's faults: reported to the caller, never to the peer.
     url_invalid,
     url_scheme_unsupported,
@@ -92,6 +102,11 @@ enum class errc : std::uint8_t {
     proxy_scheme_unsupported,
     proxy_credentials_invalid,
     tls_not_available,
+    tls_options_invalid,
+    tls_certificate_invalid,
+    tls_key_invalid,
+    tls_key_mismatch,
+    tls_ca_invalid,
     header_name_invalid,
     header_value_invalid,
     header_reserved,

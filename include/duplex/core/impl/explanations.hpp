@@ -239,6 +239,38 @@ inline constexpr auto explanations = [] {
                   "proxy_answer_invalid|"
                   "the proxy's answer is malformed or fits nothing that was asked|"
                   "RFC 9110 15.2, RFC 1928"},
+        explained{errc::tls_not_spoken, handshake_failure, none, 0,
+                  "tls_not_spoken|"
+                  "the peer does not speak TLS|"
+                  "RFC 8446 5.1"},
+        explained{errc::tls_version_unsupported, handshake_failure, none, 0,
+                  "tls_version_unsupported|"
+                  "the two sides have no version of TLS in common|"
+                  "RFC 8446 4.2.1"},
+        explained{errc::tls_certificate_mismatch, handshake_failure, none, 0,
+                  "tls_certificate_mismatch|"
+                  "the certificate of the server is for another host|"
+                  "RFC 9525 6"},
+        explained{errc::tls_certificate_expired, handshake_failure, none, 0,
+                  "tls_certificate_expired|"
+                  "the certificate of the peer has expired or is not valid yet|"
+                  "RFC 5280 4.1.2.5"},
+        explained{errc::tls_certificate_untrusted, handshake_failure, none, 0,
+                  "tls_certificate_untrusted|"
+                  "the certificate of the peer is not trusted|"
+                  "RFC 5280 6"},
+        explained{errc::tls_certificate_required, handshake_failure, none, 0,
+                  "tls_certificate_required|"
+                  "the server requires a certificate of the client, which has sent none|"
+                  "RFC 8446 4.4.2.4"},
+        explained{errc::tls_certificate_rejected, handshake_failure, none, 0,
+                  "tls_certificate_rejected|"
+                  "the peer does not accept the certificate of this side|"
+                  "RFC 8446 6.2"},
+        explained{errc::tls_handshake_failed, handshake_failure, none, 0,
+                  "tls_handshake_failed|"
+                  "the TLS handshake failed|"
+                  "RFC 8446 6.2"},
 
         explained{errc::url_invalid, misuse, none, 0,
                   "url_invalid|"
@@ -276,6 +308,26 @@ inline constexpr auto explanations = [] {
                   "tls_not_available|"
                   "wss needs TLS, which is not available here|"
                   "RFC 6455 3"},
+        explained{errc::tls_options_invalid, misuse, none, 0,
+                  "tls_options_invalid|"
+                  "options of TLS contradict each other or have no meaning|"
+                  "tls_client_options, tls_server_options"},
+        explained{errc::tls_certificate_invalid, misuse, none, 0,
+                  "tls_certificate_invalid|"
+                  "the own certificate is missing or no readable PEM|"
+                  "certificate_file, certificate_pem"},
+        explained{errc::tls_key_invalid, misuse, none, 0,
+                  "tls_key_invalid|"
+                  "the own private key is missing, no readable PEM or needs another password|"
+                  "key_file, key_pem, key_password"},
+        explained{errc::tls_key_mismatch, misuse, none, 0,
+                  "tls_key_mismatch|"
+                  "the own private key does not belong to the own certificate|"
+                  "certificate_file, key_file"},
+        explained{errc::tls_ca_invalid, misuse, none, 0,
+                  "tls_ca_invalid|"
+                  "the certificates to trust are missing or no readable PEM|"
+                  "ca_file, client_ca_file"},
         explained{errc::header_name_invalid, misuse, none, 0,
                   "header_name_invalid|"
                   "a header name is not a token|"

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <duplex/net/tls_options.hpp>
+#include <duplex/tls/tls_context.hpp>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace duplex {
+
+/// A server's context that can be replaced while the server runs, as when its certificate was renewed:
+///
+///     duplex::tls_server_context tls;
+///     auto error = tls.reload({.certificate_file = "chain.pem", .key_file = "key.pem"});
+///
+/// A shared handle: copies see what is reloaded through any of them. Any thread.
+class tls_server_context {
+public:
+    tls_server_context()
+        : shared_{std::make_shared<shared>()} {}
+
+    /// Makes a new context, for connections that are accepted from now on; those that are open go on as they
+    /// are. After an error, as of `make_tls_server_context`, everything is as it was.
+    [[nodiscard]] std::error_code reload(const tls_server_options& options, std::string* why = nullptr) {
+        std::error_code error;
+        tls_context made = make_tls_server_context(options, error, why);
+        if (error) return error;
+        const std::lock_guard lock{shared_->mutex};
+        std::swap(shared_->current, made);
+        return {};
+    }
+
+    /// What the next connection is made from; empty before the first `reload`.
+    [[nodiscard]] tls_context current() const noexcept {
+        const std::lock_guard lock{shared_->mutex};
+        return shared_->current;
+    }
+
+private:
+    struct shared {
+        std::mutex mutex;
+        tls_context current;
+    };
+
+    std::shared_ptr<shared> shared_;
+};
+
+} // namespace duplex
