@@ -41,6 +41,7 @@ enum class errc : std::uint8_t {
 
     // Time (core/limits.hpp).
     connect_timeout,
+    tls_timeout,
     handshake_timeout,
     pong_timeout,
     idle_timeout,
@@ -127,8 +128,10 @@ enum class errc : std::uint8_t {
     // The end of a connection.
     closed,          ///< both sides sent Close: the orderly end
     connection_lost, ///< the transport ended without a closing handshake (1006)
-    aborted,         ///< ended by this side without a closing handshake
-    callback_threw,  ///< an exception left one of the application's callbacks
+    tls_truncated,   ///< and without TLS's own end, too: perhaps somebody cut it off
+    tls_record_invalid,
+    aborted,        ///< ended by this side without a closing handshake
+    callback_threw, ///< an exception left one of the application's callbacks
     out_of_memory,
     random_source_failed,
 };

@@ -43,7 +43,9 @@ struct timeouts {
 
     /// Resolving and connecting, up to an established transport.
     duration connect{10'000};
-    /// From an established transport to the end of the opening handshake (RFC 6455 4).
+    /// From an established transport to the end of the TLS handshake, where there is one.
+    duration tls{10'000};
+    /// From there to the end of the opening handshake (RFC 6455 4).
     duration handshake{10'000};
     /// Without a received byte for this long, a Ping is sent.
     duration ping_interval{30'000};

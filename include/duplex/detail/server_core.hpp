@@ -4,6 +4,7 @@
 #include <duplex/handshake/server_handshake.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/connection_options.hpp>
+#include <duplex/net/security.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -39,7 +40,10 @@ struct server_options {
     /// after it, or `null`, or "*" for all; empty: only the server's own (RFC 6455 10.2). Clients that send
     /// no Origin are no browsers and may always connect.
     std::vector<std::string> origins{};
-    /// The server's own pages come by https: a proxy in front speaks TLS. For `origins` where it is empty.
+    /// Speaks TLS, as a wss:// URL says; none: it doesn't. See duplex/tls.hpp.
+    std::shared_ptr<const server_security> tls{};
+    /// The server's own pages come by https although a proxy in front speaks TLS. For `origins` where it is
+    /// empty.
     bool secure = false;
     /// Added to each 101.
     fields headers{};

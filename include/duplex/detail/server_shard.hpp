@@ -91,6 +91,12 @@ public:
     void start() {
         listener_.start(
             [self = intrusive_ptr<server_shard>{this}](listener<>::socket_type&& socket) {
+                if (const auto& tls = self->core_->options.tls) {
+                    std::error_code error;
+                    auto layer = tls->secure(error);
+                    if (error) return self->core_->report(error);
+                    socket.layers().push(std::move(layer));
+                }
                 server_peer::serve(std::make_unique<server_peer>(
                     *self, tcp_connection<>{std::move(socket), self->core_->options.connection}));
             },

@@ -30,6 +30,8 @@ struct error_event {
     /// The server's answer where it was none that opens a connection: status, headers and, of a refusal, the
     /// beginning of the body; null otherwise. Valid during the callback.
     const handshake_outcome* response = nullptr;
+    /// What is known beyond the code, as `handshake_outcome::why`. Valid during the callback.
+    std::string_view why{};
 
     /// One line that explains the error.
     [[nodiscard]] std::string what() const;

@@ -27,6 +27,8 @@ struct handshake_outcome {
     /// What the server said with a refusal, at most `http_limits::refusal_body_bytes`; only a client fills
     /// it.
     std::string body{};
+    /// What is known of the error beyond its code: of TLS, say, whom a certificate is for. For people.
+    std::string why{};
     /// Bytes that came behind the head and are the first of the open WebSocket or tunnel.
     std::vector<std::byte> leftover{};
     /// The path and query of the request; only a server fills it.

@@ -32,7 +32,7 @@ DUPLEX_RARE DUPLEX_FUNCTION server_core::server_core(server_options&& with)
     answer.subprotocols = std::move(options.subprotocols);
     answer.origins = std::move(options.origins);
     answer.headers = std::move(options.headers);
-    answer.secure = options.secure;
+    answer.secure = options.secure || options.tls;
     answer.limits = options.connection.http;
     handshake = std::make_shared<const server_handshake_options>(std::move(answer));
 }

@@ -21,7 +21,9 @@ namespace duplex {
 
 DUPLEX_FUNCTION std::string error_event::what() const {
     std::string text = error.message();
-    if (response && response->status != 0 && response->status != 101)
+    if (!why.empty())
+        text.append(": ").append(why);
+    else if (response && response->status != 0 && response->status != 101)
         text.append(": server answered ")
             .append(std::to_string(response->status))
             .append(" ")
@@ -167,7 +169,9 @@ DUPLEX_FUNCTION void websocket_core::start_close(close_code code, const std::str
 
 DUPLEX_FUNCTION void websocket_core::finish_unopened(std::error_code error,
                                                      const handshake_outcome* response) {
-    finish({error, response && response->status != 0 ? response : nullptr}, close_event{});
+    const bool answered = response && response->status != 0;
+    finish({error, answered ? response : nullptr, response ? response->why : std::string_view{}},
+           close_event{});
 }
 
 DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
@@ -175,13 +179,13 @@ DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
     close_event event;
     // WHATWG WebSockets: a connection that fails has no code and was not clean, whatever the peer
     // answers.
-    if (open_threw_) return finish({errc::callback_threw, nullptr}, event);
+    if (open_threw_) return finish({errc::callback_threw, nullptr, {}}, event);
     if (const auto* result = connection_.result()) {
         event.code = to_number(result->code);
         event.reason = result->reason;
         event.was_clean = result->was_clean;
     }
-    finish({event.was_clean ? std::error_code{} : error, nullptr}, event);
+    finish({event.was_clean ? std::error_code{} : error, nullptr, {}}, event);
 }
 
 DUPLEX_FUNCTION void websocket_core::finish(const error_event& error, const close_event& event) {

@@ -5,12 +5,12 @@
 #include <duplex/http/uri.hpp>
 #include <duplex/net/connect_options.hpp>
 #include <duplex/net/connection.hpp>
+#include <duplex/net/detail/connect_race.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/detail/waiter.hpp>
 
 #include <asio/basic_stream_socket.hpp>
-#include <asio/connect.hpp>
 #include <asio/ip/tcp.hpp>
 
 #include <array>
@@ -34,13 +34,13 @@ public:
     using connection_type = tcp_connection<Executor>;
     using waiter_type = waiter<std::error_code, connection_type>;
     using pointer = intrusive_ptr<connect_operation>;
+    using race_type = connect_race<socket_type>;
 
     connect_operation(const Executor& executor, std::string_view url, connect_options&& options,
                       waiter_type& done)
         : service_{context_service::of(executor)}
         , executor_{executor}
         , resolver_{executor}
-        , socket_{executor}
         , options_{std::move(options)}
         , url_error_{parse_uri(url, to_)}
         , done_{&done} {
@@ -54,6 +54,10 @@ public:
 
     void start() {
         if (const auto wrong = check()) return finish(wrong);
+        if (std::error_code wrong; to_.secure && !options_.security) {
+            options_.security = default_security(options_.tls, wrong, nullptr);
+            if (wrong) return finish(wrong);
+        }
         service_.schedule(*this, deadline_after(service_.precise_now(), options_.connection.timeouts.connect),
                           executor_);
         resolver_.async_resolve(to_.host, std::to_string(to_.port), asio::ip::resolver_base::numeric_service,
@@ -66,8 +70,7 @@ public:
     void cancel(std::error_code error) {
         if (!done_) return;
         resolver_.cancel();
-        std::error_code ignored;
-        socket_.close(ignored);
+        if (const auto race = std::exchange(race_, {})) race->cancel(error);
         if (connection_) connection_.abort();
         finish(error);
     }
@@ -78,7 +81,7 @@ private:
     /// The caller's mistakes are found before the server hears of anything.
     [[nodiscard]] std::error_code check() const {
         if (url_error_) return url_error_;
-        if (to_.secure) return errc::tls_not_available;
+        if (to_.secure && !options_.security && !default_security) return errc::tls_not_available;
         const std::array<std::byte, 16> nonce{};
         return client_handshake{}.start(to_, options_.for_handshake(), nonce);
     }
@@ -86,18 +89,31 @@ private:
     void on_resolved(std::error_code error, results&& found) {
         if (!done_) return;
         if (error) return finish(error);
-        found_ = std::move(found);
-        asio::async_connect(socket_, found_, [self = pointer{this}](std::error_code failed, const auto&) {
-            self->on_connected(failed);
-        });
+        std::vector<asio::ip::tcp::endpoint> endpoints;
+        for (const auto& each : found)
+            endpoints.push_back(each.endpoint());
+        auto then = [self = pointer{this}](std::error_code failed, socket_type socket) {
+            self->on_connected(failed, std::move(socket));
+        };
+        auto* done = waiter_op<typename race_type::waiter_type, decltype(then), Executor, std::error_code,
+                               socket_type>::make(std::move(then), executor_);
+        race_ = typename race_type::pointer{new race_type{executor_, endpoints, {}, *done}};
+        const auto started = race_;
+        started->start();
     }
 
-    void on_connected(std::error_code error) {
+    void on_connected(std::error_code error, socket_type&& socket) {
+        race_.reset();
         if (!done_) return;
         if (error) return finish(error);
         service_.cancel(*this);
-        connection_ =
-            connection_type{typename connection_type::stream_type{std::move(socket_)}, options_.connection};
+        typename connection_type::stream_type stream{std::move(socket)};
+        if (to_.secure) {
+            auto layer = options_.security->secure(to_.host, to_.port, error);
+            if (error) return finish(error);
+            stream.layers().push(std::move(layer));
+        }
+        connection_ = connection_type{std::move(stream), options_.connection};
         connection_.async_handshake(to_, options_.for_handshake(),
                                     [self = pointer{this}](std::error_code failed) { self->finish(failed); });
     }
@@ -121,11 +137,10 @@ private:
     context_service& service_;
     Executor executor_;
     asio::ip::basic_resolver<asio::ip::tcp, Executor> resolver_;
-    socket_type socket_;
     connect_options options_;
     uri to_;
     std::error_code url_error_;
-    results found_;
+    intrusive_ptr<race_type> race_;
     connection_type connection_;
     waiter_type* done_;
 };
@@ -140,8 +155,10 @@ template <class Source>
 
 } // namespace detail
 
-/// Connects to a ws:// URL: resolves, connects, and does the opening handshake. `where` is an executor or an
-/// execution context. Handler: `void(std::error_code, connection)`. Errors: those of the URL and the options
+/// Connects to a ws:// or wss:// URL: resolves, connects by the address that answers first (RFC 8305), and
+/// does the opening handshake. wss takes duplex/tls.hpp, in any source of the program. `where` is an executor
+/// or an execution context. Handler: `void(std::error_code, connection)`. Errors: those of the URL and the
+/// options
 /// (`condition::misuse`), of the resolver and the socket, `errc::connect_timeout`, those of
 /// `connection::async_handshake`; after `errc::upgrade_refused` the connection still shows its
 /// `opening_outcome()`. Cancellation: gives up. Call it on the executor, or before the context runs.

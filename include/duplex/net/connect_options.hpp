@@ -3,7 +3,10 @@
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/http/fields.hpp>
 #include <duplex/net/connection_options.hpp>
+#include <duplex/net/security.hpp>
+#include <duplex/net/tls_options.hpp>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,6 +18,10 @@ struct connect_options {
     fields headers{};                        ///< added to the request
     std::string origin{};                    ///< sent as Origin where not empty
     std::string user_agent = "duplex";
+    /// For wss:// URLs.
+    tls_client_options tls{};
+    /// Made beforehand, for many connections; then `tls` is not looked at.
+    std::shared_ptr<const client_security> security{};
     connection_options connection{};
 
     [[nodiscard]] client_handshake_options for_handshake() const {

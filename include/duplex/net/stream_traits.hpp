@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/layered_socket.hpp>
 #include <duplex/net/tcp_socket.hpp>
 
 #include <asio/basic_stream_socket.hpp>
@@ -78,6 +79,14 @@ struct stream_traits<asio::basic_stream_socket<Protocol, Executor>> {
     }
 };
 
+template <class Socket>
+struct stream_traits<layered_socket<Socket>> : stream_traits<Socket> {
+    [[nodiscard]] static bool shutdown_send(layered_socket<Socket>& socket) noexcept {
+        socket.layers().say_end(socket);
+        return stream_traits<Socket>::shutdown_send(socket);
+    }
+};
+
 #if defined(__linux__)
 template <>
 struct stream_traits<tcp_socket> {
@@ -90,6 +99,7 @@ struct stream_traits<tcp_socket> {
     }
 
     [[nodiscard]] static bool shutdown_send(tcp_socket& socket) noexcept {
+        socket.layers().say_end(socket);
         std::error_code ignored;
         socket.shutdown(asio::socket_base::shutdown_send, ignored);
         return true;

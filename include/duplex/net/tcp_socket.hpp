@@ -2,6 +2,8 @@
 
 #include <duplex/core/detail/inlining.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/layer_stack.hpp>
+#include <duplex/net/layered_socket.hpp>
 
 #include <asio/basic_stream_socket.hpp>
 #include <asio/buffer.hpp>
@@ -57,12 +59,14 @@ public:
 
     tcp_socket(tcp_socket&& other) noexcept
         : executor_{other.executor_}
-        , handle_{std::exchange(other.handle_, -1)} {}
+        , handle_{std::exchange(other.handle_, -1)}
+        , layers_{std::move(other.layers_)} {}
     tcp_socket& operator=(tcp_socket&& other) noexcept {
         if (this == &other) return *this;
         close();
         executor_ = other.executor_;
         handle_ = std::exchange(other.handle_, -1);
+        layers_ = std::move(other.layers_);
         return *this;
     }
     ~tcp_socket() { close(); }
@@ -106,15 +110,30 @@ public:
     /// end.
     [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t read_some(asio::mutable_buffer into,
                                                              std::error_code& error) noexcept {
+        if (layers_) [[unlikely]]
+            return layers_.read_some(*this, into, error);
+        return read_plain(into, error);
+    }
+
+    /// Writes without waiting what there is room for.
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t write_some(asio::const_buffer from,
+                                                              std::error_code& error) noexcept {
+        if (layers_) [[unlikely]]
+            return layers_.write_some(*this, from, error);
+        return write_plain(from, error);
+    }
+
+    /// The same past all layers.
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t read_plain(asio::mutable_buffer into,
+                                                              std::error_code& error) noexcept {
         const auto size =
             retried([&] { return ::recv(handle_, into.data(), into.size(), MSG_DONTWAIT); }, error);
         if (size == 0 && !error && into.size() != 0) error = asio::error::eof;
         return size;
     }
 
-    /// Writes without waiting what there is room for.
-    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t write_some(asio::const_buffer from,
-                                                              std::error_code& error) noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t write_plain(asio::const_buffer from,
+                                                               std::error_code& error) noexcept {
         return retried([&] { return ::send(handle_, from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL); },
                        error);
     }
@@ -122,6 +141,8 @@ public:
     /// The same for several buffers, the first 64 of them.
     template <class ConstBuffers>
     [[nodiscard]] std::size_t write_some(const ConstBuffers& from, std::error_code& error) noexcept {
+        if (layers_) [[unlikely]]
+            return layers_.write_some(*this, from, error);
         std::array<iovec, 64> parts;
         std::size_t count = 0;
         for (auto each = asio::buffer_sequence_begin(from);
@@ -140,6 +161,9 @@ public:
     std::error_code shutdown(asio::socket_base::shutdown_type what, std::error_code& error) noexcept {
         return error = result(::shutdown(handle_, static_cast<int>(what)));
     }
+
+    /// What secures it; empty where nothing does.
+    [[nodiscard]] detail::layer_stack& layers() noexcept { return layers_; }
 
     /// Gives the system's socket away, which stays connected.
     [[nodiscard]] native_handle_type release() noexcept { return std::exchange(handle_, -1); }
@@ -206,11 +230,12 @@ private:
 
     executor_type executor_;
     native_handle_type handle_ = -1;
+    detail::layer_stack layers_;
 };
 
 #else
 
-using tcp_socket = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
+using tcp_socket = layered_socket<asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>>;
 
 #endif
 
@@ -218,8 +243,9 @@ namespace detail {
 
 /// The TCP socket that serves an executor best.
 template <class Executor>
-using tcp_socket_for = std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>,
-                                          tcp_socket, asio::basic_stream_socket<asio::ip::tcp, Executor>>;
+using tcp_socket_for =
+    std::conditional_t<std::is_same_v<Executor, asio::io_context::executor_type>, tcp_socket,
+                       layered_socket<asio::basic_stream_socket<asio::ip::tcp, Executor>>>;
 
 } // namespace detail
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <duplex/net/security.hpp>
 #include <duplex/net/tls_options.hpp>
+#include <duplex/tls/detail/tls_layer.hpp>
 #include <duplex/tls/tls_context.hpp>
 
 #include <memory>
@@ -39,10 +41,31 @@ public:
         return shared_->current;
     }
 
+    /// For `server_options::tls`; goes along with reloads.
+    [[nodiscard]] std::shared_ptr<const server_security> security() const { return shared_; }
+
 private:
-    struct shared {
-        std::mutex mutex;
+    struct shared final : server_security {
+        mutable std::mutex mutex;
         tls_context current;
+
+        [[nodiscard]] std::unique_ptr<detail::transport_layer> secure(std::error_code& error) const override {
+            const detail::openssl_errors errors;
+            tls_context from;
+            {
+                const std::lock_guard lock{mutex};
+                from = current;
+            }
+            error.clear();
+            if (!from)
+                error = errc::tls_options_invalid;
+            else if (detail::ssl_ptr ssl{SSL_new(from.native_handle())}) {
+                SSL_set_accept_state(ssl.get());
+                if (auto made = detail::tls_layer::make(std::move(ssl))) return made;
+            }
+            if (!error) error = errc::out_of_memory;
+            return nullptr;
+        }
     };
 
     std::shared_ptr<shared> shared_;

@@ -107,6 +107,10 @@ inline constexpr auto explanations = [] {
                   "connect_timeout|"
                   "no connection within timeouts::connect|"
                   "timeouts::connect"},
+        explained{errc::tls_timeout, timeout, none, 0,
+                  "tls_timeout|"
+                  "the TLS handshake did not end within timeouts::tls|"
+                  "timeouts::tls"},
         explained{errc::handshake_timeout, timeout, none, 408,
                   "handshake_timeout|"
                   "the opening handshake did not end within timeouts::handshake|"
@@ -401,6 +405,14 @@ inline constexpr auto explanations = [] {
                   "connection_lost|"
                   "the transport ended without a closing handshake|"
                   "RFC 6455 7.1.5"},
+        explained{errc::tls_truncated, ended, none, 0,
+                  "tls_truncated|"
+                  "the transport ended without TLS's close_notify, so that something may be missing|"
+                  "RFC 8446 6.1"},
+        explained{errc::tls_record_invalid, ended, none, 0,
+                  "tls_record_invalid|"
+                  "a TLS record could not be read|"
+                  "RFC 8446 5.2"},
         explained{errc::aborted, ended, none, 0,
                   "aborted|"
                   "this side ended the connection without a closing handshake|"

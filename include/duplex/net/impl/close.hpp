@@ -205,6 +205,7 @@ DUPLEX_RARE void connection_state<Stream>::on_tick() {
     if (now < opening_->deadline) return update_deadline();
     opening_->deadline = no_deadline;
     if (opening_->refused) return end();
+    if (securing()) return opening_done(errc::tls_timeout);
     if (auto& server = opening_->server; server && opening_->to_write.empty()) {
         server->time_out();
         // A peer that doesn't read the answer either is not waited for.

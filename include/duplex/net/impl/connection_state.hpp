@@ -12,7 +12,7 @@
 #include <duplex/net/concepts.hpp>
 #include <duplex/net/connection_options.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
-#include <duplex/net/detail/client_opening.hpp>
+#include <duplex/net/detail/connection_parts.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/handler_storage.hpp>
 #include <duplex/net/detail/inbox.hpp>
@@ -63,16 +63,6 @@ protected:
     ~reader() = default;
 };
 
-/// Who waits for a pong.
-class ping_waiter : public listed_waiter<std::error_code, std::chrono::nanoseconds> {
-public:
-    std::uint64_t written_mark = 0; ///< control bytes up to the end of the Ping
-    time_point written = no_deadline;
-
-protected:
-    ~ping_waiter() = default;
-};
-
 /// How a connection learns that its stream is ready: by an operation of Asio's.
 template <class Stream, bool Polled>
 class readiness : public counted_member<connection_state<Stream>, turn_member> {
@@ -111,13 +101,15 @@ public:
     using executor_type = typename Stream::executor_type;
     using traits = stream_traits<Stream>;
     static constexpr bool polled = waits_in_set<Stream>;
+    /// TLS may lie between the connection and its socket.
+    static constexpr bool layered = requires(Stream & stream) { stream.layers(); };
     using pointer = intrusive_ptr<connection_state>;
 
     connection_state(Stream&& stream, const connection_options& options)
         : stream_{std::move(stream)}
         , service_{&context_service::of(stream_.get_executor())}
         , session_{role::server, service_->shared(options.for_session()), service_->now()}
-        , opening_{std::make_unique<opening>(options)} {
+        , opening_{std::make_unique<opening_parts>(options)} {
         service_->join(*this);
         traits::prepare(stream_);
         watch();
@@ -219,52 +211,7 @@ public:
     context_service* service_; ///< null when the context has gone away
     session session_;
 
-    /// What is needed until the connection is open.
-    struct opening {
-        explicit opening(const connection_options& with)
-            : options{with} {}
-
-        connection_options options;
-        std::optional<server_handshake> server{};
-        answer_reader::owner client{nullptr, nullptr};
-        waiter<std::error_code>* waiting = nullptr;
-        time_point deadline = no_deadline;
-        std::string_view to_write{};
-        /// Set by an accept that first has to read the request.
-        std::shared_ptr<const server_handshake_options> accept_options{};
-        bool refused = false;    ///< the answer is written; the peer's end is awaited
-        bool initiating = false; ///< inside the function that began the operation
-        bool forgotten = false;  ///< nobody will look at its outcome
-
-        /// The server's side, begun if need be.
-        [[nodiscard]] server_handshake& as_server() {
-            return server ? *server : server.emplace(options.http);
-        }
-    };
-    std::unique_ptr<opening> opening_;
-    /// How it came to its end.
-    struct ending {
-        std::optional<close_result> result;
-        std::error_code transport; ///< what the stream said
-    };
-    /// Those that wait for something other than messages. Most connections never have any.
-    struct waiters {
-        waiter_list<std::error_code> sent; ///< keys: positions in the stream of data
-        waiter_list<std::error_code> drains;
-        waiter_list<std::error_code> closes;
-        waiter_list<std::error_code, std::chrono::nanoseconds> pings; ///< keys: numbers of Pings
-        std::uint64_t ping_count = 0;
-    };
-
-    /// What most open connections have none of.
-    struct seldom {
-        std::unique_ptr<handshake_outcome> outcome; ///< how the opening went, until that is forgotten
-        std::unique_ptr<byte_buffer> stash;         ///< the rest of a window, kept for the next read
-        std::unique_ptr<ending> end;
-        std::unique_ptr<waiters> waiting;
-
-        [[nodiscard]] bool empty() const noexcept { return !outcome && !stash && !end && !waiting; }
-    };
+    std::unique_ptr<opening_parts> opening_;
     std::unique_ptr<seldom> seldom_;
     [[nodiscard]] handshake_outcome* outcome() const noexcept {
         return seldom_ ? seldom_->outcome.get() : nullptr;
@@ -376,6 +323,9 @@ private:
     [[nodiscard]] bool opening_start(role self, waiter<std::error_code>& done);
     template <class Step>
     void begin_opening(Step step);
+    [[nodiscard]] bool securing() noexcept;
+    void secure();
+    void secured();
     void opening_received(std::span<const std::byte> bytes, bool ended);
     void opening_request_ready();
     void opening_write(std::string_view bytes);
@@ -407,6 +357,26 @@ private:
         std::size_t taken;
     };
     bool write_part();
+    /// The layer has more to read, although the socket may have none.
+    [[nodiscard]] bool unread() noexcept {
+        if constexpr (layered)
+            return stream_.layers().unread();
+        else
+            return false;
+    }
+    /// There is something of the layer's own to write.
+    [[nodiscard]] bool unsent() noexcept {
+        if constexpr (layered)
+            return stream_.layers().unsent();
+        else
+            return false;
+    }
+    [[nodiscard]] bool flush_layers(std::error_code& error) noexcept {
+        if constexpr (layered)
+            return stream_.layers().flush(stream_, error);
+        else
+            return true;
+    }
     void write_stopped(const std::error_code& error);
     offered offer(std::error_code& error);
     offered offer_several(std::error_code& error);

@@ -24,10 +24,49 @@ bool connection_state<Stream>::opening_start(role self, waiter<std::error_code>&
         return false;
     }
     opening_->waiting = &done;
-    if (opening_->deadline == no_deadline)
-        opening_->deadline = deadline_after(service_->precise_now(), opening_->options.timeouts.handshake);
+    if (opening_->deadline == no_deadline) {
+        const auto& times = opening_->options.timeouts;
+        opening_->deadline =
+            deadline_after(service_->precise_now(), securing() ? times.tls : times.handshake);
+    }
     update_deadline();
     return true;
+}
+
+/// The TLS handshake comes first, and is not over.
+template <class Stream>
+bool connection_state<Stream>::securing() noexcept {
+    if constexpr (layered)
+        return opening_ && !stream_.layers().established();
+    else
+        return false;
+}
+
+/// Goes on with the TLS handshake, as far as it can without waiting.
+template <class Stream>
+void connection_state<Stream>::secure() {
+    if constexpr (layered) {
+        using progress = transport_layer::progress;
+        std::error_code error;
+        switch (stream_.layers().establish(stream_, error)) {
+        case progress::done: return secured();
+        case progress::wants_read: return start_read();
+        case progress::wants_write: return await_writable();
+        case progress::failed: return opening_done(error);
+        }
+    }
+}
+
+/// What the opening would have begun with.
+template <class Stream>
+void connection_state<Stream>::secured() {
+    if constexpr (polled) this->readable_ = true;
+    opening_->deadline = deadline_after(service_->precise_now(), opening_->options.timeouts.handshake);
+    update_deadline();
+    if (opening_->client)
+        opening_written();
+    else
+        opening_received({}, false);
 }
 
 /// The first step of an opening: nothing is completed from inside of it.
@@ -35,7 +74,10 @@ template <class Stream>
 template <class Step>
 void connection_state<Stream>::begin_opening(Step step) {
     opening_->initiating = true;
-    step();
+    if (securing())
+        secure();
+    else
+        step();
     if (opening_) opening_->initiating = false;
 }
 
@@ -72,7 +114,8 @@ void connection_state<Stream>::handshake(const uri& to, const client_handshake_o
     if (const auto error = client->handshake.start(to, options)) return opening_done(error);
     const auto request = client->handshake.request();
     opening_->client = std::move(client);
-    begin_opening([&] { opening_write(request); });
+    opening_->to_write = request;
+    begin_opening([&] { opening_written(); });
 }
 
 /// Feeds bytes to the handshake and does what comes next: read more, answer, or end.
@@ -135,6 +178,10 @@ void connection_state<Stream>::opening_write(std::string_view bytes) {
 template <class Stream>
 void connection_state<Stream>::opening_written() {
     auto& now = *opening_;
+    if (unsent()) {
+        if (std::error_code error; !flush_layers(error))
+            return error == asio::error::would_block ? await_writable() : opening_done(error);
+    }
     if (!now.to_write.empty()) {
         const asio::const_buffer rest{now.to_write.data(), now.to_write.size()};
         if constexpr (traits::waits) {
@@ -143,7 +190,7 @@ void connection_state<Stream>::opening_written() {
             if (error && error != asio::error::would_block && error != asio::error::try_again)
                 return opening_done(error);
             now.to_write.remove_prefix(size);
-            if (!now.to_write.empty()) return await_writable();
+            if (!now.to_write.empty() || unsent()) return await_writable();
         } else {
             is_.writing = true;
             stream_.async_write_some(rest, write_handler{pointer{this}});
@@ -176,6 +223,8 @@ DUPLEX_RARE void connection_state<Stream>::opening_done(std::error_code error) {
         if (const auto* end = how_it_ended(); end && end->transport) error = end->transport;
         if (!outcome()) keep_outcome({});
         outcome()->error = error;
+        if constexpr (layered)
+            if (const auto* layer = stream_.layers().top()) outcome()->why = layer->explanation();
         end();
     }
     if (waiting) waiting->complete(completion::post, error);

@@ -68,6 +68,10 @@ void connection_state<Stream>::read_now() {
     if constexpr (traits::waits) {
         reading_ = false;
         if (is_.ended) return;
+        if (securing()) [[unlikely]] {
+            if constexpr (polled) this->readable_ = false;
+            return secure();
+        }
         const auto direct = opening_ ? std::span<std::byte>{} : session_.direct();
         reading_direct_ = !direct.empty();
         if (!reading_direct_) lease_.refill();
@@ -76,7 +80,11 @@ void connection_state<Stream>::read_now() {
         const auto size = stream_.read_some(asio::mutable_buffer{room.data(), room.size()}, error);
         const bool nothing = error && (error == asio::error::would_block || error == asio::error::try_again);
         // A socket that gives less than it was asked for has no more: the next bytes are told anew.
-        if constexpr (polled) this->readable_ = !nothing && (error || size == room.size() || this->read_on_);
+        if constexpr (polled)
+            this->readable_ = !nothing && (error || size == room.size() || this->read_on_ || unread());
+        // TLS answers to some of what it reads.
+        if (unsent() && !is_.writing && !opening_) [[unlikely]]
+            await_writable();
         if (nothing) {
             lease_.give_back();
             return start_read();

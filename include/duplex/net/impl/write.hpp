@@ -280,6 +280,8 @@ void connection_state<Stream>::flush() {
 template <class Stream>
 void connection_state<Stream>::write_queued() {
     if constexpr (traits::waits) {
+        if (unsent()) [[unlikely]]
+            if (std::error_code error; !flush_layers(error)) return write_stopped(error);
         while (!is_.writing && session_.queued() != 0)
             if (!write_part()) return;
     } else {
@@ -299,7 +301,7 @@ template <class Stream>
 DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::write_part() {
     std::error_code error;
     const auto [size, taken] = offer(error);
-    if (size != 0 && taken == size) [[likely]]
+    if (size != 0 && taken == size && !unsent()) [[likely]]
         return true;
     if (size != 0) write_stopped(error);
     return false;
@@ -367,6 +369,7 @@ void connection_state<Stream>::on_writable(std::error_code error, std::size_t si
     if (is_.ended) return session_.drop_output();
     if (opening_) {
         if (error) return opening_done(error);
+        if (securing()) return secure();
         if constexpr (!traits::waits) opening_->to_write.remove_prefix(size);
         return opening_written();
     }

@@ -1,0 +1,77 @@
+#pragma once
+
+// What a connection has at some times of its life only.
+
+#include <duplex/core/byte_buffer.hpp>
+#include <duplex/handshake/outcome.hpp>
+#include <duplex/handshake/server_handshake.hpp>
+#include <duplex/net/connection_options.hpp>
+#include <duplex/net/detail/client_opening.hpp>
+#include <duplex/net/detail/waiter.hpp>
+#include <duplex/protocol/closing.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <system_error>
+
+namespace duplex::detail {
+
+/// Who waits for a pong.
+class ping_waiter : public listed_waiter<std::error_code, std::chrono::nanoseconds> {
+public:
+    std::uint64_t written_mark = 0; ///< control bytes up to the end of the Ping
+    time_point written = no_deadline;
+
+protected:
+    ~ping_waiter() = default;
+};
+
+/// What is needed until the connection is open.
+struct opening_parts {
+    explicit opening_parts(const connection_options& with)
+        : options{with} {}
+
+    connection_options options;
+    std::optional<server_handshake> server{};
+    answer_reader::owner client{nullptr, nullptr};
+    waiter<std::error_code>* waiting = nullptr;
+    time_point deadline = no_deadline;
+    std::string_view to_write{};
+    /// Set by an accept that first has to read the request.
+    std::shared_ptr<const server_handshake_options> accept_options{};
+    bool refused = false;    ///< the answer is written; the peer's end is awaited
+    bool initiating = false; ///< inside the function that began the operation
+    bool forgotten = false;  ///< nobody will look at its outcome
+
+    /// The server's side, begun if need be.
+    [[nodiscard]] server_handshake& as_server() { return server ? *server : server.emplace(options.http); }
+};
+
+/// How it came to its end.
+struct ending {
+    std::optional<close_result> result;
+    std::error_code transport; ///< what the stream said
+};
+/// Those that wait for something other than messages. Most connections never have any.
+struct waiters {
+    waiter_list<std::error_code> sent; ///< keys: positions in the stream of data
+    waiter_list<std::error_code> drains;
+    waiter_list<std::error_code> closes;
+    waiter_list<std::error_code, std::chrono::nanoseconds> pings; ///< keys: numbers of Pings
+    std::uint64_t ping_count = 0;
+};
+
+/// What most open connections have none of.
+struct seldom {
+    std::unique_ptr<handshake_outcome> outcome; ///< how the opening went, until that is forgotten
+    std::unique_ptr<byte_buffer> stash;         ///< the rest of a window, kept for the next read
+    std::unique_ptr<ending> end;
+    std::unique_ptr<waiters> waiting;
+
+    [[nodiscard]] bool empty() const noexcept { return !outcome && !stash && !end && !waiting; }
+};
+
+} // namespace duplex::detail

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <asio/buffer.hpp>
+#include <asio/error.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace duplex::detail {
+
+/// What a layer itself reads and writes, without waiting: a socket, or the layer beneath.
+class raw_transport {
+public:
+    /// As a socket's: `asio::error::would_block` where nothing has come, `asio::error::eof` at the end.
+    [[nodiscard]] virtual std::size_t read_some(asio::mutable_buffer into,
+                                                std::error_code& error) noexcept = 0;
+    [[nodiscard]] virtual std::size_t write_some(asio::const_buffer from,
+                                                 std::error_code& error) noexcept = 0;
+
+protected:
+    ~raw_transport() = default;
+};
+
+/// What stands between a connection and its socket: TLS. It never waits; whoever has the socket does. An
+/// interface, so that connections are of one type with it and without, and nothing of TLS is in programs that
+/// have none.
+class transport_layer {
+public:
+    /// What has to come before it goes on.
+    enum class progress : std::uint8_t { done, wants_read, wants_write, failed };
+
+    transport_layer() = default;
+    transport_layer(const transport_layer&) = delete;
+    transport_layer& operator=(const transport_layer&) = delete;
+    virtual ~transport_layer() = default;
+
+    /// The layer's own handshake; again and again, until it is done or has failed.
+    [[nodiscard]] virtual progress establish(raw_transport& over, std::error_code& error) noexcept = 0;
+    /// As a socket's. Gives all there is: what it gave less than it was asked for is all, unless `unread()`.
+    [[nodiscard]] virtual std::size_t read_some(raw_transport& over, asio::mutable_buffer into,
+                                                std::error_code& error) noexcept = 0;
+    /// Takes what it has room for; what the transport did not take of it at once is `unsent()`.
+    [[nodiscard]] virtual std::size_t write_some(raw_transport& over,
+                                                 std::span<const asio::const_buffer> from,
+                                                 std::error_code& error) noexcept = 0;
+    /// Writes what is unsent; false where some is left, or with an error.
+    [[nodiscard]] virtual bool flush(raw_transport& over, std::error_code& error) noexcept = 0;
+    /// Tells the peer that nothing more will come, if it can be told at once.
+    virtual void say_end(raw_transport& over) noexcept = 0;
+    /// What there is to say about its error beyond the code; empty where there is nothing.
+    [[nodiscard]] virtual std::string explanation() const = 0;
+
+    [[nodiscard]] bool established() const noexcept { return established_; }
+    [[nodiscard]] bool unsent() const noexcept { return unsent_; }
+    [[nodiscard]] bool unread() const noexcept { return unread_; }
+
+protected:
+    bool established_ = false;
+    bool unsent_ = false; ///< bytes that the transport has not taken yet
+    bool unread_ = false; ///< there may be more to read although the socket has no more
+};
+
+/// A layer over a layer, as where the way to a proxy is secured and the connection through it, too.
+class stacked_layer final : public transport_layer {
+public:
+    stacked_layer(std::unique_ptr<transport_layer> below, std::unique_ptr<transport_layer> above) noexcept
+        : below_{std::move(below)}
+        , above_{std::move(above)} {}
+
+    progress establish(raw_transport& over, std::error_code& error) noexcept override {
+        lower with{*this, over};
+        const auto made = above_->establish(with, error);
+        note();
+        return made == progress::wants_read && unsent_ ? progress::wants_write : made;
+    }
+    std::size_t read_some(raw_transport& over, asio::mutable_buffer into,
+                          std::error_code& error) noexcept override {
+        lower with{*this, over};
+        const auto size = above_->read_some(with, into, error);
+        note();
+        return size;
+    }
+    std::size_t write_some(raw_transport& over, std::span<const asio::const_buffer> from,
+                           std::error_code& error) noexcept override {
+        lower with{*this, over};
+        const auto size = above_->write_some(with, from, error);
+        note();
+        return size;
+    }
+    bool flush(raw_transport& over, std::error_code& error) noexcept override {
+        lower with{*this, over};
+        const bool all = (!below_->unsent() || below_->flush(over, error)) && !error &&
+                         (!above_->unsent() || above_->flush(with, error)) && !below_->unsent();
+        note();
+        return all && !error;
+    }
+    void say_end(raw_transport& over) noexcept override {
+        lower with{*this, over};
+        above_->say_end(with);
+        below_->say_end(over);
+        note();
+    }
+    std::string explanation() const override { return above_->explanation(); }
+
+private:
+    /// What the upper one reads and writes.
+    class lower final : public raw_transport {
+    public:
+        lower(stacked_layer& of, raw_transport& over) noexcept
+            : of_{of}
+            , over_{over} {}
+        std::size_t read_some(asio::mutable_buffer into, std::error_code& error) noexcept override {
+            return of_.below_->read_some(over_, into, error);
+        }
+        std::size_t write_some(asio::const_buffer from, std::error_code& error) noexcept override {
+            return of_.below_->write_some(over_, {&from, 1}, error);
+        }
+
+    private:
+        stacked_layer& of_;
+        raw_transport& over_;
+    };
+
+    void note() noexcept {
+        established_ = above_->established();
+        unsent_ = above_->unsent() || below_->unsent();
+        unread_ = above_->unread() || below_->unread();
+    }
+
+    std::unique_ptr<transport_layer> below_;
+    std::unique_ptr<transport_layer> above_;
+};
+
+} // namespace duplex::detail

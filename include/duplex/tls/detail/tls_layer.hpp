@@ -1,0 +1,349 @@
+#pragma once
+
+#include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/error.hpp>
+#include <duplex/net/buffer_pool.hpp>
+#include <duplex/net/detail/transport_layer.hpp>
+#include <duplex/tls/detail/openssl.hpp>
+#include <duplex/tls/tls_error.hpp>
+
+#include <asio/buffer.hpp>
+#include <asio/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace duplex::detail {
+
+using ssl_ptr = std::unique_ptr<SSL, openssl_free<&SSL_free>>;
+
+/// TLS on a connection. What comes is read into a buffer of the thread, from which OpenSSL takes record by
+/// record; what goes is collected and leaves in one write. Between calls it holds, beside OpenSSL's own
+/// state, only bytes for which there was no room.
+class tls_layer final : public transport_layer {
+public:
+    /// `ssl` has its role and its context's rules. Nothing where memory runs out.
+    [[nodiscard]] static std::unique_ptr<transport_layer> make(ssl_ptr ssl) {
+        std::unique_ptr<tls_layer> made{new tls_layer{std::move(ssl)}};
+        BIO* bio = BIO_new(method());
+        if (!bio) return nullptr;
+        BIO_set_data(bio, made.get());
+        BIO_set_init(bio, 1);
+        SSL_set_bio(made->ssl_.get(), bio, bio);
+        return made;
+    }
+
+    progress establish(raw_transport& over, std::error_code& error) noexcept override {
+        error.clear();
+        const turn now{*this, over};
+        if (!established_ && !failure_) {
+            const int result = SSL_do_handshake(ssl_.get());
+            established_ = result == 1;
+            if (!established_ && SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ) fail();
+            // The first bytes of the application may have come along.
+            unread_ = established_ && !input_.empty();
+        }
+        // An alert goes out as well, as far as that is possible.
+        const bool sent = send();
+        if (failure_) {
+            error = failure_;
+            return progress::failed;
+        }
+        if (!sent) return progress::wants_write;
+        return established_ ? progress::done : progress::wants_read;
+    }
+
+    std::size_t read_some(raw_transport& over, asio::mutable_buffer into,
+                          std::error_code& error) noexcept override {
+        error.clear();
+        std::size_t total = 0;
+        {
+            const turn now{*this, over};
+            auto* const to = static_cast<unsigned char*>(into.data());
+            while (total < into.size() && !failure_) {
+                std::size_t size = 0;
+                const int result = SSL_read_ex(ssl_.get(), to + total, into.size() - total, &size);
+                total += size;
+                if (result == 1) continue;
+                const int why = SSL_get_error(ssl_.get(), result);
+                if (why == SSL_ERROR_WANT_READ) break;
+                if (why == SSL_ERROR_ZERO_RETURN)
+                    failure_ = asio::error::eof;
+                else
+                    fail();
+            }
+            // OpenSSL answers to some of what it reads.
+            if (!output_.empty()) (void)send();
+        }
+        // What ended it is told once all that came before has been.
+        unread_ = total != 0 && (failure_ || total == into.size());
+        if (total == 0) error = failure_ ? failure_ : asio::error::would_block;
+        return total;
+    }
+
+    std::size_t write_some(raw_transport& over, std::span<const asio::const_buffer> from,
+                           std::error_code& error) noexcept override {
+        error.clear();
+        const turn now{*this, over};
+        std::size_t taken = 0;
+        if (unsent_ && !send()) {
+            error = failure_ ? failure_ : asio::error::would_block;
+            return 0;
+        }
+        records pending{from};
+        while (!failure_) {
+            const auto record = pending.next();
+            if (record.empty()) break;
+            std::size_t size = 0;
+            const int result = SSL_write_ex(ssl_.get(), record.data(), record.size(), &size);
+            if (result != 1) {
+                fail();
+                break;
+            }
+            taken += size;
+            if (output_.size() >= most_unsent && !send()) break;
+        }
+        if (!output_.empty()) (void)send();
+        // What was taken before something broke is told first.
+        if (taken == 0 && failure_) error = failure_;
+        return taken;
+    }
+
+    bool flush(raw_transport& over, std::error_code& error) noexcept override {
+        error.clear();
+        const turn now{*this, over};
+        if (send()) return true;
+        error = failure_ ? failure_ : asio::error::would_block;
+        return false;
+    }
+
+    void say_end(raw_transport& over) noexcept override {
+        // After an error OpenSSL must not be asked for anything.
+        if (!established_ || (failure_ && failure_ != asio::error::eof)) return;
+        const turn now{*this, over};
+        (void)SSL_shutdown(ssl_.get());
+        if (!output_.empty()) (void)send();
+    }
+
+    std::string explanation() const override { return explanation_; }
+
+private:
+    /// As much as one write is given.
+    static constexpr std::size_t most_unsent = std::size_t{64} * 1024;
+
+    explicit tls_layer(ssl_ptr ssl) noexcept
+        : ssl_{std::move(ssl)} {}
+
+    /// While it lives OpenSSL may be called: it reads from `input_`, and what it writes goes to `output_`.
+    class turn {
+    public:
+        turn(tls_layer& of, raw_transport& over) noexcept
+            : of_{of} {
+            of.over_ = &over;
+            of.dry_ = false;
+            of.input_ = of.kept_.bytes();
+        }
+        turn(const turn&) = delete;
+        turn& operator=(const turn&) = delete;
+        ~turn() {
+            of_.keep_input();
+            of_.over_ = nullptr;
+        }
+
+    private:
+        openssl_errors errors_;
+        tls_layer& of_;
+    };
+
+    /// What is to be written, cut into records of at most 16 KiB: small pieces together, large ones as they
+    /// lie.
+    class records {
+    public:
+        explicit records(std::span<const asio::const_buffer> from) noexcept
+            : from_{from} {}
+
+        [[nodiscard]] std::span<const std::byte> next() noexcept {
+            while (!from_.empty() && offset_ == from_.front().size())
+                step();
+            if (from_.empty()) return {};
+            const auto here = rest();
+            if (here.size() >= most || from_.size() == 1) {
+                const auto piece = here.first(std::min(here.size(), most));
+                offset_ += piece.size();
+                return piece;
+            }
+            if (!room_) room_ = receive_lease::take();
+            if (!room_) {
+                // Without memory each piece is a record of its own.
+                offset_ += here.size();
+                return here;
+            }
+            std::size_t size = 0;
+            while (!from_.empty() && size < most) {
+                const auto piece = rest().first(std::min(rest().size(), most - size));
+                std::memcpy(room_.bytes().data() + size, piece.data(), piece.size());
+                size += piece.size();
+                offset_ += piece.size();
+                if (offset_ == from_.front().size()) step();
+            }
+            return room_.bytes().first(size);
+        }
+
+    private:
+        /// RFC 8446 5.1
+        static constexpr std::size_t most = std::size_t{16} * 1024;
+
+        [[nodiscard]] std::span<const std::byte> rest() const noexcept {
+            const auto& front = from_.front();
+            return std::span{static_cast<const std::byte*>(front.data()), front.size()}.subspan(offset_);
+        }
+        void step() noexcept {
+            from_ = from_.subspan(1);
+            offset_ = 0;
+        }
+
+        std::span<const asio::const_buffer> from_;
+        std::size_t offset_ = 0;
+        receive_lease room_;
+    };
+
+    /// Something broke, in the transport or in TLS itself.
+    void fail() noexcept {
+        if (broken_) {
+            failure_ = broken_;
+            return;
+        }
+        failure_ = established_ ? errc::tls_truncated : errc::tls_handshake_failed;
+        if (established_ && ended_) return;
+        // Words take memory; without, the code has to do.
+        (void)nothrow([&] {
+            auto known = explain_tls_error(ssl_.get());
+            // RFC 8446 4.6: a peer may refuse a certificate after its own part of the handshake.
+            failure_ = established_ && known.error == errc::tls_handshake_failed ? errc::tls_record_invalid
+                                                                                 : known.error;
+            explanation_ = std::move(known.text);
+        });
+    }
+
+    /// Writes what was collected; false where some is left.
+    [[nodiscard]] bool send() noexcept {
+        while (sent_ != output_.size() && !broken_) {
+            const auto rest = output_.bytes().subspan(sent_);
+            std::error_code error;
+            const auto size = over_->write_some(asio::const_buffer{rest.data(), rest.size()}, error);
+            sent_ += size;
+            if (!error && size != 0) continue;
+            if (!error || error == asio::error::would_block || error == asio::error::try_again) {
+                unsent_ = true;
+                return false;
+            }
+            broken_ = error;
+        }
+        output_.release();
+        sent_ = 0;
+        unsent_ = false;
+        if (broken_ && !failure_) failure_ = broken_;
+        return !broken_;
+    }
+
+    void keep_input() noexcept {
+        if (input_.empty()) {
+            kept_.release();
+        } else if (kept_.empty()) {
+            if (!kept_.append(input_)) failure_ = make_error_code(errc::out_of_memory);
+        } else {
+            // The rest of what was kept already.
+            std::memmove(kept_.data(), input_.data(), input_.size());
+            kept_.shrink(kept_.size() - input_.size());
+        }
+        input_ = {};
+        lease_.give_back();
+    }
+
+    // --- as OpenSSL sees it ---
+
+    [[nodiscard]] int give(std::span<std::byte> into) noexcept {
+        if (input_.empty() && !dry_ && !broken_ && !ended_) {
+            lease_.refill();
+            const auto room = lease_.bytes();
+            std::error_code error;
+            const auto size = over_->read_some(asio::mutable_buffer{room.data(), room.size()}, error);
+            // A socket that gives less than it was asked for has no more.
+            dry_ = size < room.size();
+            if (!error) {
+                kept_.release();
+                input_ = room.first(size);
+            } else if (error == asio::error::eof) {
+                ended_ = true;
+            } else if (error != asio::error::would_block && error != asio::error::try_again) {
+                broken_ = error;
+            }
+        }
+        if (input_.empty()) return ended_ ? 0 : -1;
+        const auto size = std::min(into.size(), input_.size());
+        std::memcpy(into.data(), input_.data(), size);
+        input_ = input_.subspan(size);
+        return static_cast<int>(size);
+    }
+
+    static int read_bio(BIO* bio, char* into, int size) noexcept {
+        BIO_clear_retry_flags(bio);
+        auto& self = *static_cast<tls_layer*>(BIO_get_data(bio));
+        if (!self.over_ || size <= 0) return -1;
+        const int given = self.give({reinterpret_cast<std::byte*>(into), static_cast<std::size_t>(size)});
+        if (given < 0 && !self.broken_) BIO_set_retry_read(bio);
+        return given;
+    }
+
+    static int write_bio(BIO* bio, const char* from, int size) noexcept {
+        BIO_clear_retry_flags(bio);
+        auto& self = *static_cast<tls_layer*>(BIO_get_data(bio));
+        if (size <= 0) return -1;
+        const auto bytes = std::as_bytes(std::span{from, static_cast<std::size_t>(size)});
+        if (self.output_.append(bytes)) return size;
+        self.broken_ = make_error_code(errc::out_of_memory);
+        return -1;
+    }
+
+    static long control_bio(BIO* bio, int what, long, void*) noexcept {
+        switch (what) {
+        case BIO_CTRL_FLUSH: return 1;
+        case BIO_CTRL_EOF: return static_cast<tls_layer*>(BIO_get_data(bio))->ended_ ? 1 : 0;
+        default: return 0;
+        }
+    }
+
+    [[nodiscard]] static const BIO_METHOD* method() noexcept {
+        static const std::unique_ptr<BIO_METHOD, openssl_free<& BIO_meth_free>> made = [] {
+            auto* fresh = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "duplex");
+            if (fresh) {
+                BIO_meth_set_read(fresh, &read_bio);
+                BIO_meth_set_write(fresh, &write_bio);
+                BIO_meth_set_ctrl(fresh, &control_bio);
+            }
+            return std::unique_ptr<BIO_METHOD, openssl_free<&BIO_meth_free>>{fresh};
+        }();
+        return made.get();
+    }
+
+    ssl_ptr ssl_;
+    raw_transport* over_ = nullptr; ///< during a turn
+    receive_lease lease_;
+    std::span<const std::byte> input_; ///< what has come and OpenSSL has not taken, during a turn
+    byte_buffer kept_;                 ///< the same between turns
+    byte_buffer output_;               ///< what OpenSSL wrote and the transport has not taken
+    std::size_t sent_ = 0;             ///< how much of that is gone
+    std::error_code broken_;           ///< what the transport said
+    std::error_code failure_;          ///< why nothing more can be read
+    std::string explanation_;
+    bool dry_ = false;   ///< the transport has no more, this turn
+    bool ended_ = false; ///< the transport is at its end
+};
+
+} // namespace duplex::detail
