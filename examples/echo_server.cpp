@@ -3,6 +3,9 @@
 #include "command_line.hpp"
 
 #include <duplex/server.hpp>
+#if defined(EXAMPLE_HAS_TLS)
+#include <duplex/tls.hpp>
+#endif
 
 #include <asio/io_context.hpp>
 #include <asio/ip/address.hpp>
@@ -11,8 +14,10 @@
 #include <csignal>
 #include <cstdio>
 #include <limits>
+#include <memory>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace {
 
@@ -23,11 +28,28 @@ constexpr const char* usage =
     "\n"
     "  --host ADDRESS      a numeric address to listen on (default: all)\n"
     "  --port PORT         0: any free port (default: 9002)\n"
+    "  --tls CERT KEY      speaks TLS with this certificate chain and key, files in PEM\n"
     "  --threads N         threads that serve connections (default: 1)\n"
     "  --subprotocol NAME  a subprotocol it speaks; may be given several times, best first\n"
     "  --origin ORIGIN     only pages from there may connect; may be given several times\n"
     "                      (default: pages from anywhere, as there is nothing here to protect)\n"
     "  --max-message BYTES the largest message it takes (default: 16777216, 16 MiB)\n";
+
+std::shared_ptr<const duplex::server_security> read_certificate(example::command_line& line,
+                                                                std::string certificate, std::string key) {
+#if defined(EXAMPLE_HAS_TLS)
+    duplex::tls_server_options options;
+    options.certificate_file = std::move(certificate);
+    options.key_file = std::move(key);
+    duplex::tls_server_context tls;
+    std::string why;
+    if (const auto error = tls.reload(options, &why)) line.fail(error.message() + ": " + why);
+    return tls.security();
+#else
+    line.fail("there is no TLS in this build: OpenSSL 3 was missing (for " + certificate + " and " + key +
+              ')');
+#endif
+}
 
 duplex::server_options read_options(int argc, char** argv) {
     duplex::server_options options;
@@ -41,6 +63,9 @@ duplex::server_options read_options(int argc, char** argv) {
             if (error) line.fail("--host takes a numeric address, not \"" + options.host + '"');
         } else if (line.name() == "--port") {
             options.port = static_cast<std::uint16_t>(line.number(0, 65535));
+        } else if (line.name() == "--tls") {
+            const std::string certificate{line.value()};
+            options.tls = read_certificate(line, certificate, std::string{line.value()});
         } else if (line.name() == "--threads") {
             options.threads = static_cast<unsigned>(line.number(1, 256));
         } else if (line.name() == "--subprotocol") {
@@ -72,7 +97,7 @@ std::string url_of(const duplex::server_options& options, unsigned port) {
     if (host.empty() || host == "0.0.0.0") host = "127.0.0.1";
     if (host == "::") host = "::1";
     if (host.find(':') != std::string::npos) host = '[' + host + ']';
-    return "ws://" + host + ':' + std::to_string(port);
+    return (options.tls ? "wss://" : "ws://") + host + ':' + std::to_string(port);
 }
 
 } // namespace

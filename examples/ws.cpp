@@ -4,6 +4,9 @@
 #include "stdin_lines.hpp"
 
 #include <duplex/net/connect.hpp>
+#if defined(EXAMPLE_HAS_TLS)
+#include <duplex/tls.hpp>
+#endif
 
 #include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
@@ -29,13 +32,17 @@ namespace {
 constexpr const char* usage =
     "usage: ws [options] URL\n"
     "\n"
-    "Sends each line of standard input to a ws:// URL as a text message, and prints each message that\n"
+    "Sends each line of standard input to a ws:// or wss:// URL as a text message, and prints each message "
+    "that\n"
     "comes on a line: text as it is, binary in hexadecimal. After the end of the input it waits for answers\n"
     "until none has come for a while, then closes.\n"
     "\n"
     "  --subprotocol NAME      a subprotocol to offer; may be given several times, best first\n"
     "  --header 'NAME: VALUE'  a header to add to the request; may be given several times\n"
     "  --origin ORIGIN         the Origin to claim\n"
+    "  --cacert FILE           trusts the certificates in FILE (PEM) instead of the system's\n"
+    "  --cert FILE, --key FILE the certificate to show to the server, and its key\n"
+    "  --insecure              accepts any certificate: for experiments only\n"
     "  --binary                send binary messages\n"
     "  --ping                  send a Ping once connected, and print how long its Pong took\n"
     "  --count N               close after N messages came, whether or not the input has ended\n"
@@ -73,6 +80,14 @@ settings read_settings(int argc, char** argv) {
                                        value == header.npos ? "" : header.substr(value));
         } else if (line.name() == "--origin") {
             chosen.connect.origin = line.value();
+        } else if (line.name() == "--cacert") {
+            chosen.connect.tls.ca_file = line.value();
+        } else if (line.name() == "--cert") {
+            chosen.connect.tls.certificate_file = line.value();
+        } else if (line.name() == "--key") {
+            chosen.connect.tls.key_file = line.value();
+        } else if (line.name() == "--insecure") {
+            chosen.connect.tls.insecure_accept_any_certificate = true;
         } else if (line.name() == "--count") {
             chosen.count = line.number(1, UINT64_MAX);
         } else if (line.name() == "--wait") {
@@ -202,6 +217,7 @@ private:
 
     /// Why a server did not upgrade the connection: its status, what its headers say about it, and its words.
     static std::string describe(const duplex::handshake_outcome& answer) {
+        if (!answer.why.empty()) return "\n  " + harmless(answer.why);
         if (answer.status == 0 || answer.status == 101) return {};
         std::string text = "\n  " + std::to_string(answer.status) + ' ' + harmless(answer.reason) + '\n';
         for (const auto name :

@@ -2,12 +2,16 @@
 
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/handshake/client_handshake.hpp>
+#include <duplex/handshake/detail/proxy_dialogue.hpp>
+#include <duplex/handshake/outcome.hpp>
+#include <duplex/http/proxy_settings.hpp>
 #include <duplex/http/uri.hpp>
 #include <duplex/net/connect_options.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/detail/connect_race.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/kept_call.hpp>
+#include <duplex/net/detail/proxy_tunnel.hpp>
 #include <duplex/net/detail/waiter.hpp>
 
 #include <asio/basic_stream_socket.hpp>
@@ -15,6 +19,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -35,6 +42,7 @@ public:
     using waiter_type = waiter<std::error_code, connection_type>;
     using pointer = intrusive_ptr<connect_operation>;
     using race_type = connect_race<socket_type>;
+    using tunnel_type = proxy_tunnel<layered_socket<socket_type>>;
 
     connect_operation(const Executor& executor, std::string_view url, connect_options&& options,
                       waiter_type& done)
@@ -54,13 +62,11 @@ public:
 
     void start() {
         if (const auto wrong = check()) return finish(wrong);
-        if (std::error_code wrong; to_.secure && !options_.security) {
-            options_.security = default_security(options_.tls, wrong, nullptr);
-            if (wrong) return finish(wrong);
-        }
         service_.schedule(*this, deadline_after(service_.precise_now(), options_.connection.timeouts.connect),
                           executor_);
-        resolver_.async_resolve(to_.host, std::to_string(to_.port), asio::ip::resolver_base::numeric_service,
+        const auto& host = proxy_ ? proxy_->host : to_.host;
+        const auto port = proxy_ ? proxy_->port : to_.port;
+        resolver_.async_resolve(host, std::to_string(port), asio::ip::resolver_base::numeric_service,
                                 [self = pointer{this}](std::error_code error, results found) {
                                     self->on_resolved(error, std::move(found));
                                 });
@@ -71,6 +77,7 @@ public:
         if (!done_) return;
         resolver_.cancel();
         if (const auto race = std::exchange(race_, {})) race->cancel(error);
+        if (const auto tunnel = std::exchange(tunnel_, {})) tunnel->cancel(error);
         if (connection_) connection_.abort();
         finish(error);
     }
@@ -79,11 +86,27 @@ private:
     using results = typename asio::ip::basic_resolver<asio::ip::tcp, Executor>::results_type;
 
     /// The caller's mistakes are found before the server hears of anything.
-    [[nodiscard]] std::error_code check() const {
+    [[nodiscard]] std::error_code check() {
         if (url_error_) return url_error_;
-        if (to_.secure && !options_.security && !default_security) return errc::tls_not_available;
         const std::array<std::byte, 16> nonce{};
-        return client_handshake{}.start(to_, options_.for_handshake(), nonce);
+        if (const auto error = client_handshake{}.start(to_, options_.for_handshake(), nonce)) return error;
+        if (const auto error = find_proxy()) return error;
+        const bool secures = to_.secure || (proxy_ && proxy_->kind == proxy_kind::https);
+        if (!secures || options_.security) return {};
+        if (!default_security) return errc::tls_not_available;
+        std::error_code error;
+        options_.security = default_security(options_.tls, error, nullptr);
+        return error;
+    }
+
+    [[nodiscard]] std::error_code find_proxy() {
+        proxy_ = options_.proxy;
+        if (!proxy_ && options_.proxy_from_environment) {
+            const auto look = [](const char* name) { return std::getenv(name); };
+            if (const auto error = proxy_from_environment(look, to_, proxy_)) return error;
+        }
+        if (!proxy_) return {};
+        return dialogue_.start(*proxy_, to_.host, to_.port, options_.user_agent, options_.connection.http);
     }
 
     void on_resolved(std::error_code error, results&& found) {
@@ -106,16 +129,59 @@ private:
         race_.reset();
         if (!done_) return;
         if (error) return finish(error);
+        layered_socket<socket_type> connected{std::move(socket)};
+        if (!proxy_) return open(std::move(connected));
+        if (proxy_->kind == proxy_kind::https) error = secure(connected, proxy_->host, proxy_->port);
+        if (error) return finish(error);
+        auto then = [self = pointer{this}](std::error_code failed, layered_socket<socket_type> through,
+                                           handshake_outcome said) {
+            self->on_tunnel(failed, std::move(through), std::move(said));
+        };
+        auto* done =
+            waiter_op<typename tunnel_type::waiter_type, decltype(then), Executor, std::error_code,
+                      layered_socket<socket_type>, handshake_outcome>::make(std::move(then), executor_);
+        tunnel_ =
+            typename tunnel_type::pointer{new tunnel_type{std::move(connected), std::move(dialogue_), *done}};
+        const auto started = tunnel_;
+        started->start();
+    }
+
+    void on_tunnel(std::error_code error, layered_socket<socket_type>&& through, handshake_outcome&& said) {
+        tunnel_.reset();
+        if (!done_) return;
+        if (!error) return open(std::move(through));
+        connection_ = connection_type{stream_of(std::move(through)), options_.connection, std::move(said)};
+        finish(error);
+    }
+
+    [[nodiscard]] std::error_code secure(layered_socket<socket_type>& socket, const std::string& host,
+                                         std::uint16_t port) const {
+        std::error_code error;
+        auto layer = options_.security->secure(host, port, error);
+        if (!error) socket.layers().push(std::move(layer));
+        return error;
+    }
+
+    /// The way to the server is open.
+    void open(layered_socket<socket_type>&& connected) {
         service_.cancel(*this);
-        typename connection_type::stream_type stream{std::move(socket)};
-        if (to_.secure) {
-            auto layer = options_.security->secure(to_.host, to_.port, error);
-            if (error) return finish(error);
-            stream.layers().push(std::move(layer));
-        }
-        connection_ = connection_type{std::move(stream), options_.connection};
+        if (to_.secure)
+            if (const auto error = secure(connected, to_.host, to_.port)) return finish(error);
+        connection_ = connection_type{stream_of(std::move(connected)), options_.connection};
         connection_.async_handshake(to_, options_.for_handshake(),
                                     [self = pointer{this}](std::error_code failed) { self->finish(failed); });
+    }
+
+    [[nodiscard]] static auto stream_of(layered_socket<socket_type>&& connected) {
+        using stream_type = typename connection_type::stream_type;
+        if constexpr (std::is_same_v<stream_type, layered_socket<socket_type>>) {
+            return std::move(connected);
+        } else {
+            auto layers = std::move(connected.layers());
+            stream_type made{static_cast<socket_type&&>(connected)};
+            made.layers() = std::move(layers);
+            return made;
+        }
     }
 
     void finish(std::error_code error) {
@@ -140,7 +206,10 @@ private:
     connect_options options_;
     uri to_;
     std::error_code url_error_;
+    std::optional<proxy> proxy_;
+    proxy_dialogue dialogue_;
     intrusive_ptr<race_type> race_;
+    intrusive_ptr<tunnel_type> tunnel_;
     connection_type connection_;
     waiter_type* done_;
 };
@@ -156,12 +225,13 @@ template <class Source>
 } // namespace detail
 
 /// Connects to a ws:// or wss:// URL: resolves, connects by the address that answers first (RFC 8305), and
-/// does the opening handshake. wss takes duplex/tls.hpp, in any source of the program. `where` is an executor
-/// or an execution context. Handler: `void(std::error_code, connection)`. Errors: those of the URL and the
-/// options
-/// (`condition::misuse`), of the resolver and the socket, `errc::connect_timeout`, those of
-/// `connection::async_handshake`; after `errc::upgrade_refused` the connection still shows its
-/// `opening_outcome()`. Cancellation: gives up. Call it on the executor, or before the context runs.
+/// does the opening handshake; through a proxy where the options or the environment name one. wss takes
+/// duplex/tls.hpp, in any source of the program. `where` is an executor or an execution context. Handler:
+/// `void(std::error_code, connection)`. Errors: those of the URL and the options (`condition::misuse`), of
+/// the resolver and the socket, `errc::connect_timeout`, those of the proxy (`errc::proxy_refused` and
+/// others), those of `connection::async_handshake`; after an answer that refuses, or a TLS handshake that
+/// failed, the connection still shows its `opening_outcome()`. Cancellation: gives up. Call it on the
+/// executor, or before the context runs.
 template <class Where, class Token>
 auto async_connect(Where&& where, std::string_view url, connect_options options, Token&& token) {
     using executor_type = std::decay_t<decltype(detail::executor_from(where))>;

@@ -2,11 +2,13 @@
 
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/http/fields.hpp>
+#include <duplex/http/proxy_settings.hpp>
 #include <duplex/net/connection_options.hpp>
 #include <duplex/net/security.hpp>
 #include <duplex/net/tls_options.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,12 @@ struct connect_options {
     fields headers{};                        ///< added to the request
     std::string origin{};                    ///< sent as Origin where not empty
     std::string user_agent = "duplex";
-    /// For wss:// URLs.
+    /// What to go through; none: what the environment says, if that is asked.
+    std::optional<duplex::proxy> proxy{};
+    /// Asks `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as `duplex::proxy_from_environment`
+    /// says.
+    bool proxy_from_environment = true;
+    /// For wss:// URLs, and for https:// proxies.
     tls_client_options tls{};
     /// Made beforehand, for many connections; then `tls` is not looked at.
     std::shared_ptr<const client_security> security{};

@@ -28,6 +28,11 @@
 
 namespace duplex {
 
+namespace detail {
+template <class Executor>
+class connect_operation;
+} // namespace detail
+
 /// A reference to a connection that any thread may hold, copy and use, however long the connection lives: it
 /// keeps memory, not the connection. All functions: any thread.
 template <class Stream>
@@ -364,6 +369,15 @@ public:
     [[nodiscard]] const close_result* result() const noexcept { return state_->result_if_any(); }
 
 private:
+    template <class Executor>
+    friend class detail::connect_operation;
+
+    /// One that failed before there was a way to the server: all it has is an `opening_outcome()`.
+    connection(Stream stream, const connection_options& options, handshake_outcome&& failed)
+        : connection{std::move(stream), options} {
+        state_->give_up(std::move(failed));
+    }
+
     template <class Base, class... Args, class Handler, class... More>
     static auto* make_waiter(Handler&& handler, const pointer& state, More&&... more) {
         return detail::waiter_op<Base, std::decay_t<Handler>, executor_type, Args...>::make(

@@ -129,6 +129,11 @@ public:
     void reject(unsigned status, const fields& headers, std::string_view body, waiter<std::error_code>& done);
     void handshake(const uri& to, const client_handshake_options& options, waiter<std::error_code>& done);
     void cancel_opening();
+    /// Ends before it has begun.
+    void give_up(handshake_outcome&& known) {
+        keep_outcome(std::move(known));
+        end();
+    }
 
     // --- reading (impl/read.hpp) ---
 

@@ -178,8 +178,8 @@ void connection_state<Stream>::opening_write(std::string_view bytes) {
 template <class Stream>
 void connection_state<Stream>::opening_written() {
     auto& now = *opening_;
-    if (unsent()) {
-        if (std::error_code error; !flush_layers(error))
+    if constexpr (layered) {
+        if (std::error_code error; unsent() && !flush_layers(error))
             return error == asio::error::would_block ? await_writable() : opening_done(error);
     }
     if (!now.to_write.empty()) {
