@@ -129,7 +129,8 @@ private:
             return go_on(failed(index, error));
         }
         race_.succeeded(index);
-        finish({}, std::move(*sockets_[index]));
+        // At once: a deadline of the owner's that comes now is too late.
+        finish({}, std::move(*sockets_[index]), completion::dispatch);
     }
 
     [[nodiscard]] address_race::attempt failed(std::size_t index, std::error_code error) {
@@ -147,10 +148,10 @@ private:
         return asio::error::address_family_not_supported;
     }
 
-    void finish(std::error_code error, Socket socket) {
+    void finish(std::error_code error, Socket socket, completion how = completion::post) {
         service_.cancel(*this);
         sockets_.clear();
-        std::exchange(done_, nullptr)->complete(completion::post, error, std::move(socket));
+        std::exchange(done_, nullptr)->complete(how, error, std::move(socket));
     }
 
     void on_time() {
