@@ -95,7 +95,7 @@ public:
                     std::error_code error;
                     auto layer = tls->secure(error);
                     if (error) return self->core_->report(error);
-                    socket.layers().push(std::move(layer));
+                    socket.layers() = layer_stack{std::move(layer)};
                 }
                 server_peer::serve(std::make_unique<server_peer>(
                     *self, tcp_connection<>{std::move(socket), self->core_->options.connection}));

@@ -18,6 +18,10 @@ namespace duplex::detail {
 /// `read_plain` and `write_plain`.
 class layer_stack {
 public:
+    layer_stack() noexcept = default;
+    explicit layer_stack(std::unique_ptr<transport_layer> only) noexcept
+        : layer_{std::move(only)} {}
+
     /// Puts another on top.
     void push(std::unique_ptr<transport_layer> added) {
         if (layer_)
