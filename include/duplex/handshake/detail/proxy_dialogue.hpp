@@ -8,11 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <variant>
 
 namespace duplex::detail {
 
@@ -25,53 +25,50 @@ public:
     [[nodiscard]] std::error_code start(const proxy& through, std::string_view host, std::uint16_t port,
                                         const std::string& user_agent, const http_limits& limits) {
         if (through.kind == proxy_kind::socks5)
-            return steps_.emplace<socks5_connect>().start(host, port, {through.user, through.password});
+            return socks_.emplace().start(host, port, {through.user, through.password});
         proxy_connect_options options;
         options.user = through.user;
         options.password = through.password;
         options.user_agent = user_agent;
         options.limits = limits;
-        return steps_.emplace<proxy_connect>().start(host, port, options);
+        return http_.emplace().start(host, port, options);
     }
 
     /// What to send now; valid until the next call.
     [[nodiscard]] std::span<const std::byte> request() const noexcept {
-        if (const auto* socks = std::get_if<socks5_connect>(&steps_)) return socks->request();
-        return std::as_bytes(std::span{std::get<proxy_connect>(steps_).request()});
+        return socks_ ? socks_->request() : std::as_bytes(std::span{http_->request()});
     }
 
     [[nodiscard]] progress receive(std::span<const std::byte> bytes) {
-        if (auto* socks = std::get_if<socks5_connect>(&steps_)) {
-            switch (socks->receive(bytes)) {
+        if (socks_) {
+            switch (socks_->receive(bytes)) {
             case socks5_connect::progress::need_more: return progress::need_more;
             case socks5_connect::progress::send: return progress::send;
             case socks5_connect::progress::done: return progress::done;
             }
         }
-        const bool more =
-            std::get<proxy_connect>(steps_).receive(bytes) == proxy_connect::progress::need_more;
+        const bool more = http_->receive(bytes) == proxy_connect::progress::need_more;
         return more ? progress::need_more : progress::done;
     }
 
     /// The proxy ended the stream: no more comes.
     void eof() {
-        if (auto* socks = std::get_if<socks5_connect>(&steps_))
-            socks->eof();
+        if (socks_)
+            socks_->eof();
         else
-            std::get<proxy_connect>(steps_).eof();
+            http_->eof();
     }
 
     [[nodiscard]] handshake_outcome take_outcome() {
-        auto made = std::holds_alternative<socks5_connect>(steps_)
-                        ? std::get<socks5_connect>(steps_).take_outcome()
-                        : std::get<proxy_connect>(steps_).take_outcome();
+        auto made = socks_ ? socks_->take_outcome() : http_->take_outcome();
         // RFC 6455 4.1, RFC 8446 4: the client speaks first, so this is nothing that a server said.
         if (!made.error && !made.leftover.empty()) made.error = errc::proxy_answer_invalid;
         return made;
     }
 
 private:
-    std::variant<proxy_connect, socks5_connect> steps_;
+    std::optional<proxy_connect> http_; ///< started: this one or the other
+    std::optional<socks5_connect> socks_;
 };
 
 } // namespace duplex::detail
