@@ -50,7 +50,9 @@ void connection_state<Stream>::secure() {
         std::error_code error;
         switch (stream_.layers().establish(stream_, error)) {
         case progress::done: return secured();
-        case progress::wants_read: return start_read();
+        case progress::wants_read:
+            if constexpr (polled) this->readable_ = this->readable_ || unread();
+            return start_read();
         case progress::wants_write: return await_writable();
         case progress::failed: return opening_done(error);
         }

@@ -81,7 +81,7 @@ void connection_state<Stream>::read_now() {
         const bool nothing = error && (error == asio::error::would_block || error == asio::error::try_again);
         // A socket that gives less than it was asked for has no more: the next bytes are told anew.
         if constexpr (polled)
-            this->readable_ = !nothing && (error || size == room.size() || this->read_on_ || unread());
+            this->readable_ = (!nothing && (error || size == room.size() || this->read_on_)) || unread();
         // TLS answers to some of what it reads.
         if (unsent() && !is_.writing && !opening_) [[unlikely]]
             await_writable();
