@@ -96,9 +96,8 @@ void connection_state<Stream>::read_now() {
 template <class Stream>
 DUPLEX_ALWAYS_INLINE void connection_state<Stream>::received(const std::error_code& error, std::size_t size) {
     if (opening_) [[unlikely]] {
-        if (error && error != asio::error::eof) return opening_done(error);
         const auto lease = std::move(lease_);
-        return opening_received(lease.bytes().first(size), bool{error});
+        return opening_received(lease.bytes().first(size), error);
     }
     session_.at(service_->now());
     if (error) [[unlikely]]
