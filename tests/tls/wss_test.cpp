@@ -4,6 +4,7 @@
 #include "support/certificates.hpp"
 #include "support/loopback.hpp"
 #include "support/tls_pair.hpp"
+#include "support/wss_server.hpp"
 
 #include <duplex/net/connect.hpp>
 #include <duplex/server.hpp>
@@ -23,36 +24,6 @@ namespace {
 
 using namespace duplex;
 using namespace duplex::testing;
-
-/// An echo server on TLS.
-struct wss_server {
-    explicit wss_server(asio::io_context& io, const tls_server_options& with = as_localhost(),
-                        server_options options = {}) {
-        REQUIRE_FALSE(tls.reload(with));
-        options.tls = tls.security();
-        options.host = "127.0.0.1";
-        it.emplace(io, std::move(options));
-        it->on_message = [](server::peer& peer, const message& m) { CHECK(accepted(peer.send(m))); };
-        it->on_close = [this](server::peer&, const close_result& result) { closed = result; };
-        it->on_error = [this](std::error_code error) { failed = error; };
-        it->start();
-    }
-
-    [[nodiscard]] std::string url(std::string_view host = "localhost") const {
-        return "wss://" + std::string{host} + ":" + std::to_string(it->port()) + "/";
-    }
-
-    tls_server_context tls;
-    std::optional<server> it;
-    std::optional<close_result> closed;
-    std::error_code failed;
-};
-
-[[nodiscard]] connect_options trusted() {
-    connect_options options;
-    options.tls = trusting();
-    return options;
-}
 
 /// What a client says of a server in the end.
 struct verdict {

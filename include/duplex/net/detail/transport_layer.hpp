@@ -39,12 +39,16 @@ public:
     transport_layer& operator=(const transport_layer&) = delete;
     virtual ~transport_layer() = default;
 
-    /// The layer's own handshake; again and again, until it is done or has failed.
+    /// The layer's own handshake; again and again, until it is done or has failed. Done, and `established()`,
+    /// once all of it has been sent.
     [[nodiscard]] virtual progress establish(raw_transport& over, std::error_code& error) noexcept = 0;
     /// As a socket's. Gives all there is: what it gave less than it was asked for is all, unless `unread()`.
+    /// Says `asio::error::would_block` once the transport has, or where it is `unread()`: then there may be
+    /// more, after others had their turn.
     [[nodiscard]] virtual std::size_t read_some(raw_transport& over, asio::mutable_buffer into,
                                                 std::error_code& error) noexcept = 0;
-    /// Takes what it has room for; what the transport did not take of it at once is `unsent()`.
+    /// Takes what it has room for; what the transport did not take of it at once is `unsent()`. An error is
+    /// told along with what was taken before it.
     [[nodiscard]] virtual std::size_t write_some(raw_transport& over,
                                                  std::span<const asio::const_buffer> from,
                                                  std::error_code& error) noexcept = 0;
@@ -61,7 +65,7 @@ public:
 
 protected:
     bool established_ = false;
-    bool unsent_ = false; ///< bytes that the transport has not taken yet
+    bool unsent_ = false; ///< bytes that the transport has not taken yet, or never will: it is broken
     bool unread_ = false; ///< there may be more to read although the socket has no more
 };
 
@@ -74,9 +78,12 @@ public:
 
     progress establish(raw_transport& over, std::error_code& error) noexcept override {
         lower with{*this, over};
+        // The lower one's bytes are those that the peer waits for.
+        if (below_->unsent() && !below_->flush(over, error) && error != asio::error::would_block)
+            return progress::failed;
         const auto made = above_->establish(with, error);
         note();
-        return made == progress::wants_read && unsent_ ? progress::wants_write : made;
+        return made != progress::failed && unsent_ ? progress::wants_write : made;
     }
     std::size_t read_some(raw_transport& over, asio::mutable_buffer into,
                           std::error_code& error) noexcept override {
@@ -94,10 +101,13 @@ public:
     }
     bool flush(raw_transport& over, std::error_code& error) noexcept override {
         lower with{*this, over};
-        const bool all = (!below_->unsent() || below_->flush(over, error)) && !error &&
-                         (!above_->unsent() || above_->flush(with, error)) && !below_->unsent();
+        error.clear();
+        if (below_->unsent()) (void)below_->flush(over, error);
+        if (!error && above_->unsent()) (void)above_->flush(with, error);
+        // What the upper one is rid of may wait in the lower one.
+        if (!error && below_->unsent()) error = asio::error::would_block;
         note();
-        return all && !error;
+        return !error;
     }
     void say_end(raw_transport& over) noexcept override {
         lower with{*this, over};
@@ -105,7 +115,10 @@ public:
         below_->say_end(over);
         note();
     }
-    std::string explanation() const override { return above_->explanation(); }
+    std::string explanation() const override {
+        auto words = above_->explanation();
+        return words.empty() ? below_->explanation() : words;
+    }
 
 private:
     /// What the upper one reads and writes.
@@ -127,8 +140,8 @@ private:
     };
 
     void note() noexcept {
-        established_ = above_->established();
         unsent_ = above_->unsent() || below_->unsent();
+        established_ = established_ || (above_->established() && !unsent_);
         unread_ = above_->unread() || below_->unread();
     }
 

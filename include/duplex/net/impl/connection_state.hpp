@@ -331,7 +331,7 @@ private:
     [[nodiscard]] bool securing() noexcept;
     void secure();
     void secured();
-    void opening_received(std::span<const std::byte> bytes, bool ended);
+    void opening_received(std::span<const std::byte> bytes, std::error_code ended);
     void opening_request_ready();
     void opening_write(std::string_view bytes);
     void opening_written();

@@ -50,7 +50,9 @@ void connection_state<Stream>::secure() {
         std::error_code error;
         switch (stream_.layers().establish(stream_, error)) {
         case progress::done: return secured();
-        case progress::wants_read: return start_read();
+        case progress::wants_read:
+            if constexpr (polled) this->readable_ = this->readable_ || unread();
+            return start_read();
         case progress::wants_write: return await_writable();
         case progress::failed: return opening_done(error);
         }
@@ -66,7 +68,7 @@ void connection_state<Stream>::secured() {
     if (opening_->client)
         opening_written();
     else
-        opening_received({}, false);
+        opening_received({}, {});
 }
 
 /// The first step of an opening: nothing is completed from inside of it.
@@ -85,7 +87,7 @@ template <class Stream>
 void connection_state<Stream>::read_request(waiter<std::error_code>& done) {
     if (!opening_start(role::server, done)) return;
     (void)opening_->as_server();
-    begin_opening([&] { opening_received({}, false); });
+    begin_opening([&] { opening_received({}, {}); });
 }
 
 template <class Stream>
@@ -94,7 +96,7 @@ void connection_state<Stream>::accept(std::shared_ptr<const server_handshake_opt
     if (!opening_start(role::server, done)) return;
     (void)opening_->as_server();
     opening_->accept_options = std::move(options);
-    begin_opening([&] { opening_received({}, false); });
+    begin_opening([&] { opening_received({}, {}); });
 }
 
 template <class Stream>
@@ -118,9 +120,10 @@ void connection_state<Stream>::handshake(const uri& to, const client_handshake_o
     begin_opening([&] { opening_written(); });
 }
 
-/// Feeds bytes to the handshake and does what comes next: read more, answer, or end.
+/// Feeds bytes to the handshake, or how the stream ended, and does what comes next: read more, answer, or
+/// end.
 template <class Stream>
-void connection_state<Stream>::opening_received(std::span<const std::byte> bytes, bool ended) {
+void connection_state<Stream>::opening_received(std::span<const std::byte> bytes, std::error_code ended) {
     auto& now = *opening_;
     if (now.refused) {
         // The answer is out: what still comes is read only so that the peer gets to see it.
@@ -131,8 +134,11 @@ void connection_state<Stream>::opening_received(std::span<const std::byte> bytes
         return;
     }
     if (now.client) {
-        auto outcome = now.client->receive(bytes, ended);
+        auto outcome = now.client->receive(bytes, bool{ended});
         if (!outcome) return start_read();
+        // A refusal is one, too, where its body was cut off.
+        if (ended && ended != asio::error::eof && outcome->error != errc::upgrade_refused)
+            return opening_done(ended);
         const auto error = outcome->error;
         if (!error) return become_open(role::client, std::move(*outcome));
         keep_outcome(std::move(*outcome));
@@ -140,6 +146,7 @@ void connection_state<Stream>::opening_received(std::span<const std::byte> bytes
     }
     auto& server = *now.server;
     if (ended) {
+        if (ended != asio::error::eof) return opening_done(ended);
         server.eof();
         return opening_done(server.outcome().error);
     }

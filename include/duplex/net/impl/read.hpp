@@ -81,7 +81,7 @@ void connection_state<Stream>::read_now() {
         const bool nothing = error && (error == asio::error::would_block || error == asio::error::try_again);
         // A socket that gives less than it was asked for has no more: the next bytes are told anew.
         if constexpr (polled)
-            this->readable_ = !nothing && (error || size == room.size() || this->read_on_ || unread());
+            this->readable_ = (!nothing && (error || size == room.size() || this->read_on_)) || unread();
         // TLS answers to some of what it reads.
         if (unsent() && !is_.writing && !opening_) [[unlikely]]
             await_writable();
@@ -96,9 +96,8 @@ void connection_state<Stream>::read_now() {
 template <class Stream>
 DUPLEX_ALWAYS_INLINE void connection_state<Stream>::received(const std::error_code& error, std::size_t size) {
     if (opening_) [[unlikely]] {
-        if (error && error != asio::error::eof) return opening_done(error);
         const auto lease = std::move(lease_);
-        return opening_received(lease.bytes().first(size), bool{error});
+        return opening_received(lease.bytes().first(size), error);
     }
     session_.at(service_->now());
     if (error) [[unlikely]]

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <system_error>
@@ -29,9 +30,9 @@ using ssl_ptr = std::unique_ptr<SSL, openssl_free<&SSL_free>>;
 class tls_layer final : public transport_layer {
 public:
     /// `ssl` has its role and its context's rules. Nothing where memory runs out.
-    [[nodiscard]] static std::unique_ptr<transport_layer> make(ssl_ptr ssl) {
-        std::unique_ptr<tls_layer> made{new tls_layer{std::move(ssl)}};
-        BIO* bio = BIO_new(method());
+    [[nodiscard]] static std::unique_ptr<transport_layer> make(ssl_ptr ssl) noexcept {
+        std::unique_ptr<tls_layer> made{new (std::nothrow) tls_layer{std::move(ssl)}};
+        BIO* bio = made && method() ? BIO_new(method()) : nullptr;
         if (!bio) return nullptr;
         BIO_set_data(bio, made.get());
         BIO_set_init(bio, 1);
@@ -42,13 +43,12 @@ public:
     progress establish(raw_transport& over, std::error_code& error) noexcept override {
         error.clear();
         const turn now{*this, over};
-        if (!established_ && !failure_) {
+        if (!established_ && !failure_ && !SSL_is_init_finished(ssl_.get())) {
             const int result = SSL_do_handshake(ssl_.get());
-            established_ = result == 1;
-            if (!established_ && SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ) fail();
-            // The first bytes of the application may have come along.
-            unread_ = established_ && !input_.empty();
+            if (result != 1 && SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ) fail();
         }
+        // The first bytes of the application may have come along.
+        unread_ = left_off_ || !input_.empty();
         // An alert goes out as well, as far as that is possible.
         const bool sent = send();
         if (failure_) {
@@ -56,6 +56,8 @@ public:
             return progress::failed;
         }
         if (!sent) return progress::wants_write;
+        // Only now: the peer may be waiting for the last of it.
+        established_ = SSL_is_init_finished(ssl_.get()) == 1;
         return established_ ? progress::done : progress::wants_read;
     }
 
@@ -63,6 +65,8 @@ public:
                           std::error_code& error) noexcept override {
         error.clear();
         std::size_t total = 0;
+        // As of a socket: it says nothing of the rest.
+        if (into.size() == 0) return 0;
         {
             const turn now{*this, over};
             auto* const to = static_cast<unsigned char*>(into.data());
@@ -70,7 +74,10 @@ public:
                 std::size_t size = 0;
                 const int result = SSL_read_ex(ssl_.get(), to + total, into.size() - total, &size);
                 total += size;
-                if (result == 1) continue;
+                if (result == 1) {
+                    gave_ = true;
+                    continue;
+                }
                 const int why = SSL_get_error(ssl_.get(), result);
                 if (why == SSL_ERROR_WANT_READ) break;
                 if (why == SSL_ERROR_ZERO_RETURN)
@@ -82,7 +89,7 @@ public:
             if (!output_.empty()) (void)send();
         }
         // What ended it is told once all that came before has been.
-        unread_ = total != 0 && (failure_ || total == into.size());
+        unread_ = left_off_ || (total != 0 && (failure_ || total == into.size()));
         if (total == 0) error = failure_ ? failure_ : asio::error::would_block;
         return total;
     }
@@ -93,25 +100,25 @@ public:
         const turn now{*this, over};
         std::size_t taken = 0;
         if (unsent_ && !send()) {
-            error = failure_ ? failure_ : asio::error::would_block;
+            error = why_unwritable(asio::error::would_block);
             return 0;
         }
         records pending{from};
-        while (!failure_) {
-            const auto record = pending.next();
-            if (record.empty()) break;
+        for (auto record = pending.next(); !record.empty() && !why_unwritable();) {
             std::size_t size = 0;
-            const int result = SSL_write_ex(ssl_.get(), record.data(), record.size(), &size);
-            if (result != 1) {
+            if (SSL_write_ex(ssl_.get(), record.data(), record.size(), &size) != 1) {
                 fail();
                 break;
             }
             taken += size;
+            // RFC 6066 4: the peer may want records that are smaller.
+            record = record.subspan(size);
+            if (!record.empty()) continue;
             if (output_.size() >= most_unsent && !send()) break;
+            record = pending.next();
         }
         if (!output_.empty()) (void)send();
-        // What was taken before something broke is told first.
-        if (taken == 0 && failure_) error = failure_;
+        error = why_unwritable();
         return taken;
     }
 
@@ -119,13 +126,13 @@ public:
         error.clear();
         const turn now{*this, over};
         if (send()) return true;
-        error = failure_ ? failure_ : asio::error::would_block;
+        error = why_unwritable(asio::error::would_block);
         return false;
     }
 
     void say_end(raw_transport& over) noexcept override {
         // After an error OpenSSL must not be asked for anything.
-        if (!established_ || (failure_ && failure_ != asio::error::eof)) return;
+        if (!established_ || why_unwritable()) return;
         const turn now{*this, over};
         (void)SSL_shutdown(ssl_.get());
         if (!output_.empty()) (void)send();
@@ -136,6 +143,8 @@ public:
 private:
     /// As much as one write is given.
     static constexpr std::size_t most_unsent = std::size_t{64} * 1024;
+    /// Reads of the transport in one turn: a peer may send without end what gives nothing to read.
+    static constexpr unsigned most_reads = 16;
 
     explicit tls_layer(ssl_ptr ssl) noexcept
         : ssl_{std::move(ssl)} {}
@@ -146,7 +155,8 @@ private:
         turn(tls_layer& of, raw_transport& over) noexcept
             : of_{of} {
             of.over_ = &over;
-            of.dry_ = false;
+            of.dry_ = of.short_ = of.gave_ = of.left_off_ = false;
+            of.reads_ = 0;
             of.input_ = of.kept_.bytes();
         }
         turn(const turn&) = delete;
@@ -187,7 +197,7 @@ private:
             std::size_t size = 0;
             while (!from_.empty() && size < most) {
                 const auto piece = rest().first(std::min(rest().size(), most - size));
-                std::memcpy(room_.bytes().data() + size, piece.data(), piece.size());
+                if (!piece.empty()) std::memcpy(room_.bytes().data() + size, piece.data(), piece.size());
                 size += piece.size();
                 offset_ += piece.size();
                 if (offset_ == from_.front().size()) step();
@@ -213,6 +223,12 @@ private:
         receive_lease room_;
     };
 
+    /// The peer's end is none of ours (RFC 8446 6.1). What is not known to be broken is `otherwise`.
+    [[nodiscard]] std::error_code why_unwritable(std::error_code otherwise = {}) const noexcept {
+        if (failure_ && failure_ != asio::error::eof) return failure_;
+        return broken_ ? broken_ : otherwise;
+    }
+
     /// Something broke, in the transport or in TLS itself.
     void fail() noexcept {
         if (broken_) {
@@ -223,10 +239,14 @@ private:
         if (established_ && ended_) return;
         // Words take memory; without, the code has to do.
         (void)nothrow([&] {
+            std::string reason = openssl_errors::last();
             auto known = explain_tls_error(ssl_.get());
-            // RFC 8446 4.6: a peer may refuse a certificate after its own part of the handshake.
-            failure_ = established_ && known.error == errc::tls_handshake_failed ? errc::tls_record_invalid
-                                                                                 : known.error;
+            // RFC 8446 4.6: a peer may refuse a certificate after its own part of the handshake. All else
+            // that is explained as a fault of the handshake is none behind it.
+            if (established_ && known.error != errc::tls_certificate_required &&
+                known.error != errc::tls_certificate_rejected)
+                known = {errc::tls_record_invalid, "TLS broke after the handshake: " + std::move(reason)};
+            failure_ = known.error;
             explanation_ = std::move(known.text);
         });
     }
@@ -247,7 +267,8 @@ private:
         }
         output_.release();
         sent_ = 0;
-        unsent_ = false;
+        // What a broken transport was given has not left, and never will.
+        unsent_ = bool{broken_};
         if (broken_ && !failure_) failure_ = broken_;
         return !broken_;
     }
@@ -266,25 +287,40 @@ private:
         lease_.give_back();
     }
 
+    /// Reads the transport. One that gives less than it was asked for has no more: that will do where there
+    /// is something to hand out, but that there is nothing at all can be said only after the transport has.
+    void refill() noexcept {
+        if (short_ && gave_) return;
+        if (reads_ == most_reads) {
+            left_off_ = true;
+            return;
+        }
+        ++reads_;
+        lease_.refill();
+        const auto room = lease_.bytes();
+        if (room.empty()) {
+            broken_ = make_error_code(errc::out_of_memory);
+            return;
+        }
+        std::error_code error;
+        const auto size = over_->read_some(asio::mutable_buffer{room.data(), room.size()}, error);
+        short_ = size < room.size();
+        if (!error) {
+            kept_.release();
+            input_ = room.first(size);
+        } else if (error == asio::error::eof) {
+            ended_ = true;
+        } else if (error == asio::error::would_block || error == asio::error::try_again) {
+            dry_ = true;
+        } else {
+            broken_ = error;
+        }
+    }
+
     // --- as OpenSSL sees it ---
 
     [[nodiscard]] int give(std::span<std::byte> into) noexcept {
-        if (input_.empty() && !dry_ && !broken_ && !ended_) {
-            lease_.refill();
-            const auto room = lease_.bytes();
-            std::error_code error;
-            const auto size = over_->read_some(asio::mutable_buffer{room.data(), room.size()}, error);
-            // A socket that gives less than it was asked for has no more.
-            dry_ = size < room.size();
-            if (!error) {
-                kept_.release();
-                input_ = room.first(size);
-            } else if (error == asio::error::eof) {
-                ended_ = true;
-            } else if (error != asio::error::would_block && error != asio::error::try_again) {
-                broken_ = error;
-            }
-        }
+        if (input_.empty() && !dry_ && !broken_ && !ended_) refill();
         if (input_.empty()) return ended_ ? 0 : -1;
         const auto size = std::min(into.size(), input_.size());
         std::memcpy(into.data(), input_.data(), size);
@@ -342,7 +378,13 @@ private:
     std::error_code broken_;           ///< what the transport said
     std::error_code failure_;          ///< why nothing more can be read
     std::string explanation_;
-    bool dry_ = false;   ///< the transport has no more, this turn
+    // Of this turn:
+    unsigned reads_ = 0;    ///< of the transport
+    bool dry_ = false;      ///< the transport has said that it has no more
+    bool short_ = false;    ///< it gave less than it was asked for
+    bool gave_ = false;     ///< there is something to hand out
+    bool left_off_ = false; ///< there may be more: others have a turn first
+
     bool ended_ = false; ///< the transport is at its end
 };
 
