@@ -3,10 +3,12 @@
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/http/fields.hpp>
 #include <duplex/net/connection_options.hpp>
+#include <duplex/net/reconnect_options.hpp>
 #include <duplex/net/security.hpp>
 #include <duplex/net/tls_options.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,8 @@ struct connect_options {
     /// Made beforehand, for many connections; then `tls` is not looked at.
     std::shared_ptr<const client_security> security{};
     connection_options connection{};
+    /// A `websocket` that is given them connects again by itself; `async_connect` does not look at them.
+    std::optional<reconnect_options> reconnect{};
 
     [[nodiscard]] client_handshake_options for_handshake() const {
         client_handshake_options made;
