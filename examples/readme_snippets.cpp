@@ -113,7 +113,7 @@ void connect_again(asio::io_context& io, std::string (*fresh_token)()) {
     duplex::websocket socket{io, "ws://localhost:9002", {}, options};
     socket.on_open = [&] { socket.send("subscribe"); };
     socket.on_reconnect = [&](duplex::reconnect_event& event) {
-        std::cerr << "again in " << event.delay.count() << " ms: " << event.cause.what() << '\n';
+        std::cerr << "again in " << event.delay.count() << " ms: " << event.what() << '\n';
         event.options.headers = {{"Authorization", fresh_token()}};
         event.give_up = event.attempt > 100;
     };

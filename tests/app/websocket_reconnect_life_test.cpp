@@ -316,6 +316,48 @@ TEST_CASE("what a lost connection had not been given stays for the next", "[reco
     CHECK(payloads(it.host) == std::vector<std::string>{"second"});
 }
 
+TEST_CASE("what is sent while the server closes is kept", "[reconnect]") {
+    reconnecting_fixture it;
+    lasting client{it.io, it.host.url(), keeping()};
+    it.host.open();
+    it.until(client, "open");
+    it.host.peer().send(frame_bytes(role::server, opcode::close, close_payload(1001)));
+    run_until(it.io, [&] { return client.socket->ready_state() == ready_state::closing; });
+    CHECK(client.socket->send("kept") == send_status::ok);
+    it.host.peer().shutdown_send();
+    it.until(client, "again 1");
+    it.pass();
+    it.host.open();
+    run_until(it.io, [&] { return payloads(it.host).size() == 1; });
+    CHECK(payloads(it.host) == std::vector<std::string>{"kept"});
+}
+
+TEST_CASE("kept messages come out as they went in, whenever they are taken", "[reconnect]") {
+    detail::kept_messages kept{limits{}, true};
+    std::size_t in = 0;
+    std::size_t out = 0;
+    const auto text = [](std::size_t n) { return std::string(n % 300, 'x') + std::to_string(n); };
+    for (int round = 0; round < 50; ++round) {
+        for (int i = 0; i < round % 7 + 3; ++i)
+            REQUIRE(kept.keep(opcode::text, view(text(in++)), 0) == send_status::ok);
+        for (int i = 0; i < round % 5 + 3 && !kept.empty(); ++i) {
+            REQUIRE(kept.front().text() == text(out++));
+            kept.pop();
+        }
+    }
+    std::size_t bytes = 0;
+    for (std::size_t n = out; n < in; ++n)
+        bytes += frame_header_size(text(n).size(), true) + text(n).size();
+    CHECK(kept.bytes() == bytes);
+    // What another queue has yet to send counts.
+    CHECK(kept.keep(opcode::binary, {}, limits{}.queue_bytes) == send_status::queue_full);
+    CHECK(kept.keep(opcode::binary, {}, limits{}.queue_watermark) == send_status::above_watermark);
+    kept.clear();
+    CHECK(kept.empty());
+    CHECK(kept.bytes() == 0);
+    CHECK(kept.keep(opcode::binary, {}, limits{}.queue_bytes) == send_status::queue_full);
+}
+
 TEST_CASE("what is kept goes with the end", "[reconnect]") {
     waiting_fixture it{keeping()};
     auto& socket = *it.client.socket;

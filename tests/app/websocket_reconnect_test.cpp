@@ -122,6 +122,7 @@ TEST_CASE("the last loss tells how it ended, a clean one without an error", "[re
     CHECK(client.attempts[0].close.was_clean);
     CHECK(client.attempts[0].close.code == 1001);
     CHECK(client.attempts[0].close.reason == "bye");
+    CHECK(client.attempts[0].what == "closed by the server with 1001: bye");
 }
 
 TEST_CASE("a server's Close is final by its code", "[reconnect]") {
@@ -211,6 +212,7 @@ TEST_CASE("a refusal is final by its status", "[reconnect]") {
         CHECK(std::to_string(client.response->status) == status.substr(0, 3));
     } else {
         CHECK(client.attempts[0].error == errc::upgrade_refused);
+        CHECK(client.attempts[0].what.ends_with(": server answered " + std::string{status}));
         CHECK(std::to_string(client.attempts[0].status) == status.substr(0, 3));
         it.pass();
         it.host.open();

@@ -89,7 +89,7 @@ struct lasting : watched {
         : watched{io} {
         socket->on_reconnect = [this](reconnect_event& e) {
             attempts.push_back({e.attempt, e.cause.error, e.close, e.delay,
-                                e.cause.response ? e.cause.response->status : 0});
+                                e.cause.response ? e.cause.response->status : 0, e.what()});
             states.push_back(socket->ready_state());
             seen.push_back("again " + std::to_string(e.attempt));
             if (then_again) then_again(e);
@@ -103,6 +103,7 @@ struct lasting : watched {
         close_event close;
         std::chrono::milliseconds delay;
         unsigned status;
+        std::string what;
     };
     std::vector<attempt> attempts;
     std::function<void(reconnect_event&)> then_again;

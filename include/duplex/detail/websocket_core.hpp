@@ -67,6 +67,9 @@ struct reconnect_event {
     connect_options& options;
     /// Set: there will be no attempt. The error and close events of what was lost follow.
     bool give_up = false;
+
+    /// One line that explains what was lost.
+    [[nodiscard]] std::string what() const;
 };
 
 namespace detail {

@@ -21,7 +21,17 @@
 #include <system_error>
 #include <utility>
 
-namespace duplex::detail {
+namespace duplex {
+
+DUPLEX_FUNCTION std::string reconnect_event::what() const {
+    if (cause.error) return cause.what();
+    std::string text = "closed by the server with ";
+    text.append(std::to_string(close.code));
+    if (!close.reason.empty()) text.append(": ").append(close.reason);
+    return text;
+}
+
+namespace detail {
 
 DUPLEX_FUNCTION void websocket_core::lost(const error_event& error, const close_event& event, bool final) {
     const pointer self{this};
@@ -147,4 +157,5 @@ DUPLEX_FUNCTION void websocket_core::drop_kept() noexcept {
     if (kept_) kept_->clear();
 }
 
-} // namespace duplex::detail
+} // namespace detail
+} // namespace duplex
