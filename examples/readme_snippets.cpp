@@ -29,6 +29,7 @@
 
 void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::byte>));
 void choose(asio::io_context& io);
+void connect_again(asio::io_context& io, std::string (*fresh_token)());
 void keep_handles(asio::io_context& io, duplex::server& server);
 void tell_all(std::mutex& mutex, const std::vector<duplex::server::handle>& members);
 void explain(std::error_code error);
@@ -101,6 +102,22 @@ void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::b
             write(segments[i]);
             session.consumed(segments[i].size());
         }
+}
+
+void connect_again(asio::io_context& io, std::string (*fresh_token)()) {
+    duplex::connect_options options;
+    options.reconnect.emplace();
+    options.reconnect->keep_queue = true;
+    options.reconnect->backoff.most = std::chrono::minutes{1};
+
+    duplex::websocket socket{io, "ws://localhost:9002", {}, options};
+    socket.on_open = [&] { socket.send("subscribe"); };
+    socket.on_reconnect = [&](duplex::reconnect_event& event) {
+        std::cerr << "again in " << event.delay.count() << " ms: " << event.what() << '\n';
+        event.options.headers = {{"Authorization", fresh_token()}};
+        event.give_up = event.attempt > 100;
+    };
+    io.run();
 }
 
 void choose(asio::io_context& io) {

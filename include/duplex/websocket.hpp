@@ -5,6 +5,7 @@
 #include <asio/io_context.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -28,14 +29,20 @@ namespace duplex {
 /// nothing after it. What a browser throws for a bad URL or subprotocol comes as an error event whose code
 /// names the rule. `binaryType` has no counterpart: a `message` gives its bytes as they are.
 ///
+/// With `connect_options::reconnect` it connects again by itself. What is lost in between is told by
+/// `on_reconnect`, before the wait, and `ready_state()` is connecting until `on_open` comes again: the place
+/// to subscribe anew. The order above is that of the last connection: error and close come once, at the end
+/// of it all, which is a `close` by the application, what `reconnect_options` call final, the last of the
+/// attempts, or `reconnect_event::give_up`.
+///
 /// Thread rule: all functions: any thread. Callbacks run on the context, one at a time, also when several
 /// threads run it; set them before the context can run, or use the constructor without URL and `open`.
 ///
 /// A callback may call every function of the object, destroy it, and throw, but not assign the callback that
 /// is running. What leaves `on_open` or `on_message` fails the connection with 1011: then come an error event
 /// with `errc::callback_threw` and the close event, as soon as the context runs again. What leaves `on_error`
-/// delays the close event until then, and what leaves `on_close` changes nothing. The exception goes on to
-/// whoever runs the context.
+/// delays the close event until then, what leaves `on_close` changes nothing, and what leaves
+/// `on_reconnect` ends it as `on_open` does. The exception goes on to whoever runs the context.
 ///
 /// Destroy it before its context. Once it is destroyed no callback begins; where another thread destroys it,
 /// one that is running is not waited for.
@@ -47,6 +54,7 @@ public:
     std::function<void(const message&)>& on_message = core_->on_message;
     std::function<void(const error_event&)>& on_error = core_->on_error;
     std::function<void(const close_event&)>& on_close = core_->on_close;
+    std::function<void(reconnect_event&)>& on_reconnect = core_->on_reconnect;
 
     /// Does nothing until `open`.
     explicit websocket(asio::io_context& context)
@@ -72,7 +80,8 @@ public:
         return start(url, std::move(protocols), std::move(options));
     }
 
-    /// Queues a text message, which must be UTF-8. Accepted only while `ready_state()` is open.
+    /// Queues a text message, which must be UTF-8. Accepted only while `ready_state()` is open, unless
+    /// `reconnect_options::keep_queue` keeps it.
     send_status send(std::string_view text) {
         return core_->send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}));
     }
@@ -81,9 +90,9 @@ public:
     /// Queues a copy of a message that has come, or of any other.
     send_status send(const message& copied) { return core_->send(copied.op(), copied.bytes()); }
 
-    /// Starts the closing handshake, or gives up connecting. `code` is 1000, 3000-4999, or `no_status` for
-    /// none; `reason` is at most 123 bytes of UTF-8. Errors name the rule that the arguments break; nothing
-    /// happens then.
+    /// Starts the closing handshake, or gives up connecting, now and again. `code` is 1000, 3000-4999, or
+    /// `no_status` for none; `reason` is at most 123 bytes of UTF-8. Errors name the rule that the arguments
+    /// break; nothing happens then.
     std::error_code close(close_code code = close_code::no_status, std::string_view reason = {}) {
         return core_->close(code, reason);
     }
@@ -95,11 +104,13 @@ public:
 
     /// `closing` as soon as either side has begun to close.
     [[nodiscard]] duplex::ready_state ready_state() const noexcept { return core_->ready(); }
-    /// Bytes sent and not yet taken by the transport, framing included.
+    /// Bytes sent and not yet taken by the transport, framing and what is kept included.
     [[nodiscard]] std::size_t buffered_amount() const noexcept { return core_->buffered(); }
+    /// How often it has opened: 1 in the first `on_open`, more where it has connected again.
+    [[nodiscard]] std::uint32_t openings() const noexcept { return core_->openings(); }
     /// The URL, normalised once connecting has begun.
     [[nodiscard]] std::string url() const { return core_->url(); }
-    /// The agreed subprotocol; empty before the connection is open, and where there is none.
+    /// The agreed subprotocol; empty before a connection is open, and where there is none.
     [[nodiscard]] std::string protocol() const { return core_->protocol(); }
     /// The agreed extensions; empty where there are none.
     [[nodiscard]] std::string extensions() const { return core_->extensions(); }

@@ -34,15 +34,23 @@ DUPLEX_FUNCTION std::string error_event::what() const {
 namespace detail {
 
 DUPLEX_FUNCTION websocket_core::websocket_core(asio::io_context& context)
-    : executor_{asio::make_strand(context)} {}
+    : executor_{asio::make_strand(context)}
+    , service_{context_service::of(executor_)} {
+    service_.join(*this);
+}
 
-DUPLEX_FUNCTION websocket_core::~websocket_core() = default;
+DUPLEX_FUNCTION websocket_core::~websocket_core() { service_.leave(*this); }
 
 DUPLEX_FUNCTION std::error_code websocket_core::open(std::string_view url, connect_options&& options) {
     if (opened_.exchange(true, std::memory_order_relaxed)) return errc::already_open;
     {
         const std::lock_guard lock{mutex_};
         url_ = url;
+        if (options.reconnect) {
+            again_ = std::make_unique<reconnecting>(options);
+            if (options.reconnect->keep_queue)
+                kept_.emplace(options.connection.limits, options.connection.check_outgoing_text);
+        }
     }
     state_.store(ready_state::connecting, std::memory_order_release);
     asio::post(executor_, [self = pointer{this}, options = std::move(options)]() mutable {
@@ -58,11 +66,22 @@ DUPLEX_FUNCTION ready_state websocket_core::ready() const noexcept {
 }
 
 DUPLEX_FUNCTION send_status websocket_core::send(opcode op, std::span<const std::byte> payload) {
-    const auto to = handle();
-    // WHATWG: sending while connecting is an error; while closing or closed it is too late, and nothing
-    // is queued.
-    if (!to || state() != ready_state::open) return send_status::not_open;
-    return to.send(op, payload);
+    for (;;) {
+        connection_type::handle_type to;
+        bool keeps = false;
+        {
+            const std::lock_guard lock{mutex_};
+            if (must_keep()) return kept_->keep(op, payload, handle_.buffered_amount());
+            keeps = kept_.has_value();
+            to = handle_;
+        }
+        // WHATWG: sending while connecting is an error; while closing or closed it is too late, and nothing
+        // is queued.
+        if (!to || state() != ready_state::open) return send_status::not_open;
+        const auto status = to.send(op, payload);
+        // Where the connection has ended meanwhile it is kept after all.
+        if (status != send_status::not_open || !keeps) return status;
+    }
 }
 
 DUPLEX_FUNCTION std::error_code websocket_core::close(close_code code, std::string_view reason) {
@@ -80,18 +99,23 @@ DUPLEX_FUNCTION std::error_code websocket_core::close(close_code code, std::stri
     return {};
 }
 
-DUPLEX_FUNCTION std::size_t websocket_core::buffered() const noexcept { return handle().buffered_amount(); }
+DUPLEX_FUNCTION std::size_t websocket_core::buffered() const noexcept {
+    const std::lock_guard lock{mutex_};
+    return handle_.buffered_amount() + (kept_ ? kept_->bytes() : 0);
+}
 
 DUPLEX_FUNCTION void websocket_core::release() {
     released_.store(true, std::memory_order_release);
     asio::dispatch(executor_, [self = pointer{this}] {
         self->cancel_.emit(asio::cancellation_type::terminal);
+        self->stop_waiting();
+        self->drop_kept();
         self->connection_ = connection_type{};
     });
 }
 
 DUPLEX_FUNCTION void websocket_core::connect(connect_options&& options) {
-    if (released()) return;
+    if (released() || finished_) return;
     std::error_code error;
     uri parsed;
     error = parse_uri(url(), parsed);
@@ -104,6 +128,7 @@ DUPLEX_FUNCTION void websocket_core::connect(connect_options&& options) {
     // A run of ours takes whole messages.
     if (!error && options.connection.deliver_fragments) error = errc::fragments_not_taken;
     if (error) return finish_unopened(error, nullptr);
+    attempting_ = true;
     async_connect(executor_, url(), std::move(options),
                   asio::bind_cancellation_slot(
                       cancel_.slot(), [self = pointer{this}](std::error_code failed, connection_type made) {
@@ -121,6 +146,7 @@ struct websocket_core::runner {
 };
 
 DUPLEX_FUNCTION void websocket_core::connected(std::error_code error, connection_type&& made) {
+    attempting_ = false;
     if (released()) return;
     // Closed by the application, and whatever came of that.
     if (error && state() == ready_state::closing) return finish_unopened(errc::aborted, nullptr);
@@ -130,6 +156,7 @@ DUPLEX_FUNCTION void websocket_core::connected(std::error_code error, connection
         handle_ = made.handle();
         protocol_ = made.opening_outcome()->subprotocol;
         extensions_ = made.opening_outcome()->extensions;
+        holding_ = kept_.has_value();
     }
     // Another thread may be closing.
     auto before = ready_state::connecting;
@@ -141,14 +168,22 @@ DUPLEX_FUNCTION void websocket_core::connected(std::error_code error, connection
     // before this function is left.
     const pointer self{this};
     connection_.async_run(runner{this}, [self](std::error_code failed) { self->ended(failed); });
-    if (!on_open) return;
+    openings_.fetch_add(1, std::memory_order_relaxed);
+    if (again_) again_->count.opened(service_.precise_now());
+    if (on_open) tell_open();
+    if (kept_) send_kept(false);
+}
+
+DUPLEX_FUNCTION void websocket_core::tell_open() {
     struct on_exit {
         websocket_core& core;
         bool returned = false;
         ~on_exit() {
+            core.telling_open_ = false;
             if (!returned) core.fail_open();
         }
     } exit{*this};
+    telling_open_ = true;
     on_open();
     exit.returned = true;
 }
@@ -161,17 +196,23 @@ DUPLEX_FUNCTION void websocket_core::fail_open() {
 
 DUPLEX_FUNCTION void websocket_core::start_close(close_code code, const std::string& reason) {
     if (released()) return;
-    if (connection_)
+    if (connection_) {
+        // RFC 6455 5.5.1: nothing follows a Close.
+        if (kept_) send_kept(true);
         connection_.close(code, reason);
-    else
+    } else if (attempting_) {
         cancel_.emit(asio::cancellation_type::terminal);
+    } else {
+        // Between two attempts
+        finish_unopened(errc::aborted, nullptr);
+    }
 }
 
 DUPLEX_FUNCTION void websocket_core::finish_unopened(std::error_code error,
                                                      const handshake_outcome* response) {
     const bool answered = response && response->status != 0;
-    finish({error, answered ? response : nullptr, response ? response->why : std::string_view{}},
-           close_event{});
+    lost({error, answered ? response : nullptr, response ? response->why : std::string_view{}}, close_event{},
+         again_ && again_->rules.is_final(error, answered ? response->status : 0));
 }
 
 DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
@@ -185,13 +226,18 @@ DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
         event.reason = result->reason;
         event.was_clean = result->was_clean;
     }
-    finish({event.was_clean ? std::error_code{} : error, nullptr, {}}, event);
+    // A peer may answer the Close of a deadline of ours with any code.
+    const bool final =
+        again_ && (error ? again_->rules.is_final(error) : again_->rules.is_final(close_code{event.code}));
+    lost({event.was_clean ? std::error_code{} : error, nullptr, {}}, event, final);
 }
 
 DUPLEX_FUNCTION void websocket_core::finish(const error_event& error, const close_event& event) {
     const pointer self{this};
     if (std::exchange(finished_, true)) return;
     state_.store(ready_state::closed, std::memory_order_release);
+    stop_waiting();
+    drop_kept();
     struct on_exit {
         websocket_core& core;
         const close_event& event;
@@ -219,3 +265,5 @@ DUPLEX_FUNCTION websocket_core::connection_type::handle_type websocket_core::han
 
 } // namespace detail
 } // namespace duplex
+
+#include <duplex/impl/websocket_reconnect.hpp>

@@ -4,6 +4,7 @@
 #include <duplex/http/fields.hpp>
 #include <duplex/http/proxy_settings.hpp>
 #include <duplex/net/connection_options.hpp>
+#include <duplex/net/reconnect_options.hpp>
 #include <duplex/net/security.hpp>
 #include <duplex/net/tls_options.hpp>
 
@@ -30,6 +31,8 @@ struct connect_options {
     /// Made beforehand, for many connections; then `tls` is not looked at.
     std::shared_ptr<const client_security> security{};
     connection_options connection{};
+    /// A `websocket` that is given them connects again by itself; `async_connect` does not look at them.
+    std::optional<reconnect_options> reconnect{};
 
     [[nodiscard]] client_handshake_options for_handshake() const {
         client_handshake_options made;
