@@ -222,6 +222,19 @@ TEST_CASE("what is sent without a connection is kept where that is asked for", "
     run_until(it.io, [&] { return payloads(it.host).size() == 4; });
 }
 
+TEST_CASE("what another thread sends while it opens goes behind what was kept", "[reconnect]") {
+    reconnecting_fixture it;
+    lasting client{it.io, it.host.url(), keeping()};
+    CHECK(client.socket->send("first") == send_status::ok);
+    client.then_open = [&] {
+        std::thread{[&] { client.socket->send("second"); }}.join();
+        client.socket->send("login");
+    };
+    it.host.open();
+    run_until(it.io, [&] { return payloads(it.host).size() == 3; });
+    CHECK(payloads(it.host) == std::vector<std::string>{"login", "first", "second"});
+}
+
 TEST_CASE("text that need not be checked is kept as it is", "[reconnect]") {
     reconnecting_fixture it;
     auto options = keeping();
