@@ -318,6 +318,11 @@ TEST_CASE("what is unsent stays bounded, and goes out before anything else") {
     CHECK(error == asio::error::would_block);
     CHECK_FALSE(pair.client.layer->flush(pair.client_wire, error));
     CHECK(error == asio::error::would_block);
+    CHECK_FALSE(pair.client.layer->moved());
+    // Steps too small to let anything new in are told of.
+    pair.to_server.room += 10;
+    CHECK_FALSE(pair.client.layer->flush(pair.client_wire, error));
+    CHECK(pair.client.layer->moved());
     pair.server.pauses = false;
     pair.run();
     CHECK(pair.client.all_sent());

@@ -7,6 +7,7 @@
 
 #include <duplex/net/detail/transport_layer.hpp>
 #include <duplex/net/layered_socket.hpp>
+#include <duplex/test/manual_time.hpp>
 #include <duplex/tls/detail/tls_layer.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -24,6 +25,7 @@ namespace {
 
 using namespace duplex;
 using namespace duplex::testing;
+using namespace std::chrono_literals;
 
 /// Lies between TLS and its socket, and counts what passes.
 class counting_layer final : public detail::transport_layer {
@@ -44,6 +46,7 @@ public:
         std::size_t size = 0;
         for (const auto& each : from)
             size += over.write_some(each, error);
+        moved_ = size != 0;
         return size;
     }
     bool flush(detail::raw_transport&, std::error_code&) noexcept override { return true; }
@@ -59,19 +62,9 @@ using any_socket = layered_socket<asio::basic_stream_socket<asio::ip::tcp, asio:
 /// Two connections that speak TLS over sockets with as little room as the system gives.
 template <class Stream>
 struct secured_pair {
-    explicit secured_pair(const connection_options& options = without_time(), int buffers = 4096) {
-        asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
-        if (buffers != 0) acceptor.set_option(asio::socket_base::receive_buffer_size{buffers});
-        asio_socket one{io};
-        asio_socket two{io};
-        one.open(asio::ip::tcp::v4());
-        if (buffers != 0) one.set_option(asio::socket_base::receive_buffer_size{buffers});
-        one.connect(acceptor.local_endpoint());
-        acceptor.accept(two);
-        if (buffers != 0) {
-            one.set_option(asio::socket_base::send_buffer_size{buffers});
-            two.set_option(asio::socket_base::send_buffer_size{buffers});
-        }
+    explicit secured_pair(const connection_options& options = without_time(), int buffers = 4096)
+        : time{io} {
+        auto [one, two] = ends(buffers);
         detail::ssl_ptr ssl{SSL_new(for_client.native_handle())};
         REQUIRE_FALSE(prepare_tls_client(ssl.get(), "localhost", 1));
         client_ssl = ssl.get();
@@ -92,13 +85,41 @@ struct secured_pair {
         return made;
     }
 
-    Stream stream_of(asio_socket&& socket, detail::ssl_ptr ssl) {
+    /// The system's sockets.
+    static constexpr bool local =
+        std::is_same_v<typename Stream::protocol_type, asio::local::stream_protocol>;
+    using socket_type = std::conditional_t<local, local_socket, asio_socket>;
+
+    [[nodiscard]] std::pair<socket_type, socket_type> ends(int buffers) {
+        socket_type one{io};
+        socket_type two{io};
+        if constexpr (local) {
+            asio::local::connect_pair(one, two);
+        } else {
+            asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+            one.open(asio::ip::tcp::v4());
+            if (buffers != 0) {
+                // Before they are connected, or the window is larger.
+                acceptor.set_option(asio::socket_base::receive_buffer_size{buffers});
+                one.set_option(asio::socket_base::receive_buffer_size{buffers});
+            }
+            one.connect(acceptor.local_endpoint());
+            acceptor.accept(two);
+        }
+        if (buffers != 0) {
+            one.set_option(asio::socket_base::send_buffer_size{buffers});
+            two.set_option(asio::socket_base::send_buffer_size{buffers});
+        }
+        return {std::move(one), std::move(two)};
+    }
+
+    Stream stream_of(socket_type&& socket, detail::ssl_ptr ssl) {
         auto made = [&] {
             if constexpr (std::is_same_v<Stream, tcp_socket>) {
                 return Stream{std::move(socket)};
             } else {
-                typename Stream::protocol_type v4 = asio::ip::tcp::v4();
-                return Stream{asio::any_io_executor{io.get_executor()}, v4, socket.release()};
+                const auto protocol = socket.local_endpoint().protocol();
+                return Stream{typename Stream::executor_type{io.get_executor()}, protocol, socket.release()};
             }
         }();
         made.layers().push(std::make_unique<counting_layer>(calls));
@@ -107,6 +128,7 @@ struct secured_pair {
     }
 
     asio::io_context io;
+    test::manual_time time;
     std::size_t calls = 0; ///< of sockets, by either side
     tls_context for_client = client_with(trusting());
     tls_context for_server = server_with(as_localhost());
@@ -215,13 +237,49 @@ TEMPLATE_TEST_CASE("keys change while both sides write more than there is room f
 TEMPLATE_TEST_CASE("a peer that stops reading is given up when the time to write is over", "", tcp_socket,
                    any_socket) {
     auto options = secured_pair<TestType>::without_time();
-    options.timeouts.write = timeouts::duration{1};
+    options.timeouts.write = 30s;
     secured_pair<TestType> pair{options};
     ending<> run;
     pair.server->async_run([](const message&) {}, run.handler());
     CHECK(duplex::accepted(pair.server->send(std::string(3'000'000, 'x'))));
-    run_until(pair.io, [&] { return run.calls != 0; });
-    CHECK(run.error == errc::write_timeout);
+    const auto pass = [&] {
+        pair.time.advance(20s);
+        pair.io.restart();
+        pair.io.poll();
+    };
+    pair.io.restart();
+    pair.io.poll();
+    REQUIRE(run.calls == 0);
+    for (int i = 0; i < 4; ++i)
+        pass();
+    CHECK(run.failed_with(errc::write_timeout));
+}
+
+TEST_CASE("a peer that reads slowly is waited for, however little it takes at a time") {
+    auto options = secured_pair<layered_socket<local_socket>>::without_time();
+    options.timeouts.write = 30s;
+    secured_pair<layered_socket<local_socket>> pair{options};
+    ending<> run;
+    pair.server->async_run([](const message&) {}, run.handler());
+    CHECK(duplex::accepted(pair.server->send(std::string(3'000'000, 'x'))));
+    const auto pass = [&] {
+        pair.time.advance(20s);
+        pair.io.restart();
+        pair.io.poll();
+    };
+    pair.io.restart();
+    pair.io.poll();
+    std::vector<std::byte> room(65536);
+    for (int i = 0; i < 30; ++i) {
+        std::error_code error;
+        while (pair.client->stream().read_plain(asio::mutable_buffer{room.data(), room.size()}, error) != 0)
+            continue;
+        pass();
+        REQUIRE(run.calls == 0);
+    }
+    for (int i = 0; i < 4; ++i)
+        pass();
+    CHECK(run.failed_with(errc::write_timeout));
 }
 
 TEMPLATE_TEST_CASE("what the other side still has to read survives an orderly close", "", tcp_socket,

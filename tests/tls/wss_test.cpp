@@ -213,30 +213,11 @@ TEST_CASE("the end of a socket without TLS's own end is told apart from a clean 
     wss_server server{io};
     const bool says_end = GENERATE(false, true);
     CAPTURE(says_end);
-    raw_peer wire{io, server.it->port()};
-    tls_end client{client_with(trusting())};
-    REQUIRE_FALSE(prepare_tls_client(client.ssl(), "localhost", 1));
-    const auto pump = [&] {
-        client.step();
-        if (const auto out = client.take(); !out.empty()) wire.send(out);
-        if (!wire.received().empty()) client.give(wire.take());
-    };
-    run_until(io, [&] {
-        pump();
-        io.poll();
-        return client.done();
-    });
-    const auto request = request_for(server.it->port());
-    REQUIRE(SSL_write(client.ssl(), request.data(), static_cast<int>(request.size())) > 0);
-    run_until(io, [&] {
-        pump();
-        io.poll();
-        return client.received().find("\r\n\r\n") != std::string::npos;
-    });
-    CHECK(client.received().starts_with("HTTP/1.1 101"));
-    if (says_end) SSL_shutdown(client.ssl());
-    if (const auto out = client.take(); !out.empty()) wire.send(out);
-    wire.shutdown_send();
+    tls_client client{io, server.it->port()};
+    client.open(server.it->port());
+    if (says_end) SSL_shutdown(client.end.ssl());
+    client.deliver(client.end.take());
+    client.wire.shutdown_send();
     run_until(io, [&] { return server.closed.has_value(); });
     CHECK_FALSE(server.closed->was_clean);
     CHECK(server.closed->error == (says_end ? errc::connection_lost : errc::tls_truncated));

@@ -193,6 +193,9 @@ public:
             look_for_ping();
     }
 
+    /// The transport took of what it had been given before, and kept to itself.
+    void write_progress() noexcept { keepalive_.write_progress(now_); }
+
     /// Keeps what is borrowed, if it is not written yet: call before the receive window changes. The payload
     /// of the last event ends with it.
     void settle() noexcept {

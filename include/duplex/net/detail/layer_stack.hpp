@@ -36,6 +36,7 @@ public:
     [[nodiscard]] bool established() const noexcept { return !layer_ || layer_->established(); }
     [[nodiscard]] bool unsent() const noexcept { return layer_ && layer_->unsent(); }
     [[nodiscard]] bool unread() const noexcept { return layer_ && layer_->unread(); }
+    [[nodiscard]] bool moved() const noexcept { return layer_ && layer_->moved(); }
 
     template <class Socket>
     [[nodiscard]] transport_layer::progress establish(Socket& socket, std::error_code& error) noexcept {

@@ -62,11 +62,14 @@ public:
     [[nodiscard]] bool established() const noexcept { return established_; }
     [[nodiscard]] bool unsent() const noexcept { return unsent_; }
     [[nodiscard]] bool unread() const noexcept { return unread_; }
+    /// The transport took something in the last call, of whatever was given when.
+    [[nodiscard]] bool moved() const noexcept { return moved_; }
 
 protected:
     bool established_ = false;
     bool unsent_ = false; ///< bytes that the transport has not taken yet, or never will: it is broken
     bool unread_ = false; ///< there may be more to read although the socket has no more
+    bool moved_ = false;  ///< the transport took something
 };
 
 /// A layer over a layer, as where the way to a proxy is secured and the connection through it, too.
@@ -102,7 +105,10 @@ public:
     bool flush(raw_transport& over, std::error_code& error) noexcept override {
         lower with{*this, over};
         error.clear();
-        if (below_->unsent()) (void)below_->flush(over, error);
+        if (below_->unsent()) {
+            (void)below_->flush(over, error);
+            moved_ = below_->moved();
+        }
         if (!error && above_->unsent()) (void)above_->flush(with, error);
         // What the upper one is rid of may wait in the lower one.
         if (!error && below_->unsent()) error = asio::error::would_block;
@@ -126,12 +132,16 @@ private:
     public:
         lower(stacked_layer& of, raw_transport& over) noexcept
             : of_{of}
-            , over_{over} {}
+            , over_{over} {
+            of.moved_ = false;
+        }
         std::size_t read_some(asio::mutable_buffer into, std::error_code& error) noexcept override {
             return of_.below_->read_some(over_, into, error);
         }
         std::size_t write_some(asio::const_buffer from, std::error_code& error) noexcept override {
-            return of_.below_->write_some(over_, {&from, 1}, error);
+            const auto size = of_.below_->write_some(over_, {&from, 1}, error);
+            of_.moved_ = of_.moved_ || of_.below_->moved();
+            return size;
         }
 
     private:

@@ -382,6 +382,11 @@ private:
         else
             return true;
     }
+    /// A peer takes in small steps what was written long ago.
+    void note_progress() noexcept {
+        if constexpr (layered)
+            if (stream_.layers().moved()) session_.write_progress();
+    }
     void write_stopped(const std::error_code& error);
     offered offer(std::error_code& error);
     offered offer_several(std::error_code& error);

@@ -309,8 +309,10 @@ DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::write_part() {
 
 template <class Stream>
 DUPLEX_NEVER_INLINE void connection_state<Stream>::write_stopped(const std::error_code& error) {
-    if (!error || error == asio::error::would_block || error == asio::error::try_again)
+    if (!error || error == asio::error::would_block || error == asio::error::try_again) {
+        note_progress();
         return await_writable();
+    }
     // The read side tells the same story with more words.
     remember(error);
     session_.fail(errc::connection_lost);
@@ -385,6 +387,7 @@ void connection_state<Stream>::on_writable(std::error_code error, std::size_t si
 template <class Stream>
 void connection_state<Stream>::write_once() {
     std::error_code ignored; // it is told to the operation under way
+    if (unsent() && !flush_layers(ignored)) return note_progress();
     if (offer(ignored).taken != 0) after_write();
 }
 

@@ -155,7 +155,7 @@ private:
         turn(tls_layer& of, raw_transport& over) noexcept
             : of_{of} {
             of.over_ = &over;
-            of.dry_ = of.short_ = of.gave_ = of.left_off_ = false;
+            of.moved_ = of.dry_ = of.short_ = of.gave_ = of.left_off_ = false;
             of.reads_ = 0;
             of.input_ = of.kept_.bytes();
         }
@@ -258,6 +258,7 @@ private:
             std::error_code error;
             const auto size = over_->write_some(asio::const_buffer{rest.data(), rest.size()}, error);
             sent_ += size;
+            moved_ = moved_ || size != 0;
             if (!error && size != 0) continue;
             if (!error || error == asio::error::would_block || error == asio::error::try_again) {
                 unsent_ = true;
