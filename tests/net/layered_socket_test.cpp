@@ -68,6 +68,10 @@ public:
         std::error_code ignored;
         (void)over.write_some(asio::buffer("end", 3), ignored);
     }
+    std::unique_ptr<transport_layer> under(std::unique_ptr<transport_layer>,
+                                           std::unique_ptr<transport_layer>) const override {
+        return nullptr;
+    }
     std::string explanation() const override { return {}; }
 
 private:

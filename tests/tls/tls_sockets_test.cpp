@@ -51,6 +51,10 @@ public:
     }
     bool flush(detail::raw_transport&, std::error_code&) noexcept override { return true; }
     void say_end(detail::raw_transport&) noexcept override {}
+    std::unique_ptr<transport_layer> under(std::unique_ptr<transport_layer>,
+                                           std::unique_ptr<transport_layer>) const override {
+        return nullptr;
+    }
     std::string explanation() const override { return {}; }
 
 private:

@@ -24,9 +24,10 @@ public:
 
     /// Puts another on top.
     void push(std::unique_ptr<transport_layer> added) {
-        if (layer_)
-            layer_ = std::make_unique<stacked_layer>(std::move(layer_), std::move(added));
-        else
+        if (layer_) {
+            const auto& below = *layer_;
+            layer_ = below.under(std::move(layer_), std::move(added));
+        } else
             layer_ = std::move(added);
     }
 

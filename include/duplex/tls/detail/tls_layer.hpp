@@ -5,6 +5,7 @@
 #include <duplex/net/buffer_pool.hpp>
 #include <duplex/net/detail/transport_layer.hpp>
 #include <duplex/tls/detail/openssl.hpp>
+#include <duplex/tls/detail/stacked_layer.hpp>
 #include <duplex/tls/tls_error.hpp>
 
 #include <asio/buffer.hpp>
@@ -138,6 +139,10 @@ public:
         if (!output_.empty()) (void)send();
     }
 
+    std::unique_ptr<transport_layer> under(std::unique_ptr<transport_layer> self,
+                                           std::unique_ptr<transport_layer> above) const override {
+        return std::make_unique<stacked_layer>(std::move(self), std::move(above));
+    }
     std::string explanation() const override { return explanation_; }
 
 private:
