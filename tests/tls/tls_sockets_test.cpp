@@ -8,6 +8,7 @@
 #include <duplex/net/detail/transport_layer.hpp>
 #include <duplex/net/layered_socket.hpp>
 #include <duplex/test/manual_time.hpp>
+#include <duplex/tls/detail/stacked_layer.hpp>
 #include <duplex/tls/detail/tls_layer.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -51,9 +52,9 @@ public:
     }
     bool flush(detail::raw_transport&, std::error_code&) noexcept override { return true; }
     void say_end(detail::raw_transport&) noexcept override {}
-    std::unique_ptr<transport_layer> under(std::unique_ptr<transport_layer>,
-                                           std::unique_ptr<transport_layer>) const override {
-        return nullptr;
+    std::unique_ptr<transport_layer> under(std::unique_ptr<transport_layer> self,
+                                           std::unique_ptr<transport_layer> above) const override {
+        return std::make_unique<detail::stacked_layer>(std::move(self), std::move(above));
     }
     std::string explanation() const override { return {}; }
 
