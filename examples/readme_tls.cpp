@@ -26,8 +26,10 @@ void connect_securely(asio::io_context& io) {
 void serve_securely(asio::io_context& io) {
     duplex::tls_server_context tls;
     std::string why;
-    if (auto error = tls.reload({.certificate_file = "chain.pem", .key_file = "key.pem"}, &why))
+    if (auto error = tls.reload({.certificate_file = "chain.pem", .key_file = "key.pem"}, &why)) {
         std::cerr << error.message() << ": " << why << '\n';
+        return;
+    }
     duplex::server_options options;
     options.port = 9002;
     options.tls = tls.security();

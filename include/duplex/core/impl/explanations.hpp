@@ -310,7 +310,7 @@ inline constexpr auto explanations = [] {
                   "RFC 7617 2, RFC 1929 2"},
         explained{errc::tls_not_available, misuse, none, 0,
                   "tls_not_available|"
-                  "wss needs TLS, which is not available here|"
+                  "wss needs duplex/tls.hpp, included in one source, and duplex::tls, linked to|"
                   "RFC 6455 3"},
         explained{errc::tls_options_invalid, misuse, none, 0,
                   "tls_options_invalid|"
