@@ -210,6 +210,13 @@ public:
             which.complete(completion::post, asio::error::operation_aborted, {});
     }
 
+private:
+    // What is small stands where it fills a gap: an idle connection is not to cost more than it must.
+    bool reading_ = false;        ///< bytes are awaited
+    bool reading_direct_ = false; ///< into the message instead of a window
+    bool corked_ = false;         ///< sends are collected until the batch is through
+
+public:
     union {
         Stream stream_; ///< until the context goes away
     };
@@ -266,6 +273,9 @@ public:
     std::uint32_t batch_ = 0; ///< counts batches, so that a stale one knows
 
 private:
+    bool turn_posted_ = false;
+    std::atomic<bool> open_{false};
+
     /// Asio passes at most 64 buffers to one write; an operation keeps its own copy of a sequence, so there
     /// it is short.
     static constexpr std::size_t max_segments = traits::waits ? 64 : 8;
@@ -303,6 +313,10 @@ private:
 
     void on_readable(std::error_code error, std::size_t size);
     void read_now();
+    void read_secured();
+    template <bool Secured>
+    void read_once();
+    void received_apart(const std::error_code& error, std::size_t size);
     void received(const std::error_code& error, std::size_t size);
     void on_writable(std::error_code error, std::size_t size);
 
@@ -362,6 +376,7 @@ private:
         std::size_t taken;
     };
     bool write_part();
+    bool write_part_secured();
     /// The layer has more to read, although the socket may have none.
     [[nodiscard]] bool unread() noexcept {
         if constexpr (layered)
@@ -388,6 +403,7 @@ private:
             if (stream_.layers().moved()) session_.write_progress();
     }
     void write_stopped(const std::error_code& error);
+    template <bool Secured>
     offered offer(std::error_code& error);
     offered offer_several(std::error_code& error);
     [[nodiscard]] const_buffers gather() noexcept;
@@ -437,7 +453,6 @@ private:
     std::atomic<inbox_item*> inbox_{nullptr}; ///< newest first
     std::atomic<std::size_t> inbox_bytes_{0};
     std::atomic<std::size_t> buffered_{0};
-    std::atomic<bool> open_{false};
 
     struct situation {
         bool writing = false;      ///< a write waits for the stream
@@ -456,10 +471,6 @@ private:
         }
     };
     situation is_;
-    bool reading_ = false;        ///< bytes are awaited
-    bool reading_direct_ = false; ///< into the message instead of a window
-    bool corked_ = false;         ///< sends are collected until the batch is through
-    bool turn_posted_ = false;
 };
 
 } // namespace duplex::detail

@@ -59,38 +59,71 @@ template <class Stream>
 void connection_state<Stream>::on_readable(std::error_code error, std::size_t size) {
     if (traits::waits && !error) return read_now();
     reading_ = false;
-    if (!is_.ended) received(error, size);
+    if (!is_.ended) received_apart(error, size);
 }
 
 /// One read of a stream that gives at once what it has.
 template <class Stream>
 void connection_state<Stream>::read_now() {
+    if constexpr (layered)
+        if (stream_.layers()) [[unlikely]]
+            return read_secured();
+    if constexpr (traits::waits) read_once<false>();
+}
+
+/// The same through TLS.
+template <class Stream>
+DUPLEX_NEVER_INLINE void connection_state<Stream>::read_secured() {
+    if constexpr (layered) {
+        if (!securing()) return read_once<true>();
+        reading_ = false;
+        if (is_.ended) return;
+        if constexpr (polled) this->readable_ = false;
+        secure();
+    }
+}
+
+template <class Stream>
+template <bool Secured>
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::read_once() {
     if constexpr (traits::waits) {
         reading_ = false;
         if (is_.ended) return;
-        if (securing()) [[unlikely]] {
-            if constexpr (polled) this->readable_ = false;
-            return secure();
-        }
         const auto direct = opening_ ? std::span<std::byte>{} : session_.direct();
         reading_direct_ = !direct.empty();
         if (!reading_direct_) lease_.refill();
         const auto room = reading_direct_ ? direct : lease_.bytes();
         std::error_code error;
-        const auto size = stream_.read_some(asio::mutable_buffer{room.data(), room.size()}, error);
+        const asio::mutable_buffer into{room.data(), room.size()};
+        std::size_t size = 0;
+        if constexpr (layered && !Secured)
+            size = stream_.read_plain(into, error);
+        else
+            size = stream_.read_some(into, error);
         const bool nothing = error && (error == asio::error::would_block || error == asio::error::try_again);
         // A socket that gives less than it was asked for has no more: the next bytes are told anew.
         if constexpr (polled)
-            this->readable_ = (!nothing && (error || size == room.size() || this->read_on_)) || unread();
+            this->readable_ =
+                (!nothing && (error || size == room.size() || this->read_on_)) || (Secured && unread());
         // TLS answers to some of what it reads.
-        if (unsent() && !is_.writing && !opening_) [[unlikely]]
-            await_writable();
+        if constexpr (Secured)
+            if (unsent() && !is_.writing && !opening_) await_writable();
         if (nothing) {
             lease_.give_back();
             return start_read();
         }
-        received(error, size);
+        if constexpr (Secured)
+            received_apart(error, size);
+        else
+            received(error, size);
     }
+}
+
+/// `received`, where a call doesn't matter.
+template <class Stream>
+DUPLEX_NEVER_INLINE void connection_state<Stream>::received_apart(const std::error_code& error,
+                                                                  std::size_t size) {
+    received(error, size);
 }
 
 template <class Stream>

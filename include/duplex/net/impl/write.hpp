@@ -299,10 +299,23 @@ void connection_state<Stream>::write_queued() {
 /// where nothing may be written any more.
 template <class Stream>
 DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::write_part() {
+    if constexpr (layered)
+        if (stream_.layers()) [[unlikely]]
+            return write_part_secured();
     std::error_code error;
-    const auto [size, taken] = offer(error);
-    if (size != 0 && taken == size && !unsent()) [[likely]]
+    const auto [size, taken] = offer<false>(error);
+    if (size != 0 && taken == size) [[likely]]
         return true;
+    if (size != 0) write_stopped(error);
+    return false;
+}
+
+/// The same through TLS.
+template <class Stream>
+DUPLEX_NEVER_INLINE bool connection_state<Stream>::write_part_secured() {
+    std::error_code error;
+    const auto [size, taken] = offer<true>(error);
+    if (size != 0 && taken == size && !unsent()) return true;
     if (size != 0) write_stopped(error);
     return false;
 }
@@ -320,12 +333,17 @@ DUPLEX_NEVER_INLINE void connection_state<Stream>::write_stopped(const std::erro
 }
 
 template <class Stream>
+template <bool Secured>
 DUPLEX_ALWAYS_INLINE auto connection_state<Stream>::offer(std::error_code& error) -> offered {
     stamp_pings();
     offered one{};
     if (const segment only = session_.only_segment(); !only.empty()) {
         one.size = only.size();
-        one.taken = stream_.write_some(asio::const_buffer{only.data(), only.size()}, error);
+        const asio::const_buffer from{only.data(), only.size()};
+        if constexpr (layered && !Secured)
+            one.taken = stream_.write_plain(from, error);
+        else
+            one.taken = stream_.write_some(from, error);
         session_.consumed(one.taken);
         return one;
     }
@@ -388,7 +406,7 @@ template <class Stream>
 void connection_state<Stream>::write_once() {
     std::error_code ignored; // it is told to the operation under way
     if (unsent() && !flush_layers(ignored)) return note_progress();
-    if (offer(ignored).taken != 0) after_write();
+    if (offer<true>(ignored).taken != 0) after_write();
 }
 
 /// Tells those whose message has left, and gives an empty queue back to the thread.
