@@ -5,6 +5,7 @@
 #include <duplex/core/limits.hpp>
 #include <duplex/core/random.hpp>
 #include <duplex/handshake/accept_key.hpp>
+#include <duplex/handshake/detail/final_head.hpp>
 #include <duplex/handshake/detail/own_headers.hpp>
 #include <duplex/handshake/detail/refusal_body.hpp>
 #include <duplex/handshake/extension_list.hpp>
@@ -66,8 +67,7 @@ public:
         *this = client_handshake();
         if (const auto error = check(to, options)) return error;
         write_request(to, options, nonce);
-        limits_ = options.limits;
-        parser_ = head_parser(head_kind::response, limits_);
+        head_ = detail::final_head(options.limits);
         outcome_.error.clear();
         step_ = step::head;
         return {};
@@ -80,11 +80,9 @@ public:
     /// done, takes nothing.
     progress receive(std::span<const std::byte> input) {
         while (step_ == step::head) {
-            const auto result = parser_.feed(input);
-            input = input.subspan(result.consumed);
-            switch (result.state) {
+            switch (head_.feed(input)) {
             case head_parser::result::state::need_more: return progress::need_more;
-            case head_parser::result::state::failed: return finish(make_error_code(parser_.error()));
+            case head_parser::result::state::failed: return finish(make_error_code(head_.parser().error()));
             case head_parser::result::state::done: head_done(input);
             }
         }
@@ -162,30 +160,21 @@ private:
             append_field(request_, "Origin", options.origin);
         if (!options.user_agent.empty() && !headers.find("User-Agent"))
             append_field(request_, "User-Agent", options.user_agent);
-        if ((!to.user.empty() || !to.password.empty()) && !headers.find("Authorization")) {
-            // RFC 7617 2
-            const std::string login = to.user + ':' + to.password;
-            append_field(request_, "Authorization", "Basic " + to_base64(std::as_bytes(std::span(login))));
-        }
+        if ((!to.user.empty() || !to.password.empty()) && !headers.find("Authorization"))
+            append_field(request_, "Authorization", detail::basic_credentials(to.user, to.password));
         for (const auto field : headers)
             if (!equals_ignoring_case(field.name, "Host")) append_field(request_, field.name, field.value);
         append_end(request_);
     }
 
     void head_done(std::span<const std::byte> rest) {
-        // RFC 9110 15.2: a final answer may come behind informational ones
-        constexpr unsigned most_informational = 8;
-        const unsigned status = parser_.status();
-        if (status < 200 && status != 101 && informational_++ < most_informational) {
-            parser_ = head_parser(head_kind::response, limits_);
-            return;
-        }
+        const unsigned status = head_.parser().status();
         outcome_.status = status;
-        outcome_.reason = parser_.reason();
-        outcome_.headers = parser_.take_headers();
+        outcome_.reason = head_.parser().reason();
+        outcome_.headers = head_.parser().take_headers();
         if (status != 101) {
             step_ = step::body;
-            body_ = detail::refusal_body(status, outcome_.headers, limits_.refusal_body_bytes);
+            body_ = detail::refusal_body(status, outcome_.headers, head_.limits().refusal_body_bytes);
             return;
         }
         finish(check_answer());
@@ -194,7 +183,7 @@ private:
 
     [[nodiscard]] std::error_code check_answer() {
         const fields& headers = outcome_.headers;
-        if (parser_.http_minor_version() == 0) return make_error_code(errc::http_version_unsupported);
+        if (head_.parser().http_minor_version() == 0) return make_error_code(errc::http_version_unsupported);
         // RFC 6455 4.1: the value of Upgrade is websocket, not a list that has it
         if (const auto upgrade = detail::find_only(headers, "Upgrade");
             !upgrade || !equals_ignoring_case(*upgrade, "websocket"))
@@ -256,11 +245,9 @@ private:
     std::string offered_subprotocols_; ///< as sent
     std::string offered_extensions_;   ///< as sent
     std::array<char, 28> expected_accept_{};
-    http_limits limits_;
-    head_parser parser_{head_kind::response, limits_};
+    detail::final_head head_;
     detail::refusal_body body_;
     handshake_outcome outcome_{.error = make_error_code(errc::not_open)};
-    unsigned informational_ = 0;
     step step_ = step::done;
 };
 

@@ -3,6 +3,7 @@
 #include <duplex/core/base64.hpp>
 #include <duplex/core/error.hpp>
 #include <duplex/core/limits.hpp>
+#include <duplex/handshake/detail/final_head.hpp>
 #include <duplex/handshake/detail/own_headers.hpp>
 #include <duplex/handshake/detail/proxy_login.hpp>
 #include <duplex/handshake/detail/refusal_body.hpp>
@@ -50,8 +51,7 @@ public:
         *this = proxy_connect();
         if (const auto error = check(host, port, options)) return error;
         write_request(host, port, options);
-        limits_ = options.limits;
-        parser_ = head_parser(head_kind::response, limits_);
+        head_ = detail::final_head(options.limits);
         outcome_.error.clear();
         step_ = step::head;
         return {};
@@ -64,11 +64,9 @@ public:
     /// `outcome().leftover`; once done, takes nothing.
     progress receive(std::span<const std::byte> input) {
         while (step_ == step::head) {
-            const auto result = parser_.feed(input);
-            input = input.subspan(result.consumed);
-            switch (result.state) {
+            switch (head_.feed(input)) {
             case head_parser::result::state::need_more: return progress::need_more;
-            case head_parser::result::state::failed: return finish(parser_.error());
+            case head_parser::result::state::failed: return finish(head_.parser().error());
             case head_parser::result::state::done: head_done(input);
             }
         }
@@ -127,12 +125,9 @@ private:
 
         append_request_line(request_, "CONNECT", authority);
         append_field(request_, "Host", authority);
-        if ((!options.user.empty() || !options.password.empty()) && !headers.find("Proxy-Authorization")) {
-            // RFC 7617 2
-            const std::string login = options.user + ':' + options.password;
+        if ((!options.user.empty() || !options.password.empty()) && !headers.find("Proxy-Authorization"))
             append_field(request_, "Proxy-Authorization",
-                         "Basic " + to_base64(std::as_bytes(std::span(login))));
-        }
+                         detail::basic_credentials(options.user, options.password));
         if (!options.user_agent.empty() && !headers.find("User-Agent"))
             append_field(request_, "User-Agent", options.user_agent);
         append_fields(request_, headers);
@@ -144,16 +139,10 @@ private:
     }
 
     void head_done(std::span<const std::byte> rest) {
-        // RFC 9110 15.2: a final answer may come behind informational ones
-        constexpr unsigned most_informational = 8;
-        const unsigned status = parser_.status();
-        if (status < 200 && status != 101 && informational_++ < most_informational) {
-            parser_ = head_parser(head_kind::response, limits_);
-            return;
-        }
+        const unsigned status = head_.parser().status();
         outcome_.status = status;
-        outcome_.reason = parser_.reason();
-        outcome_.headers = parser_.take_headers();
+        outcome_.reason = head_.parser().reason();
+        outcome_.headers = head_.parser().take_headers();
         if (status < 200) {
             finish(errc::proxy_answer_invalid);
         } else if (status < 300) {
@@ -163,7 +152,7 @@ private:
             finish({});
         } else {
             step_ = step::body;
-            body_ = detail::refusal_body(status, outcome_.headers, limits_.refusal_body_bytes);
+            body_ = detail::refusal_body(status, outcome_.headers, head_.limits().refusal_body_bytes);
         }
     }
 
@@ -180,11 +169,9 @@ private:
     }
 
     std::string request_;
-    http_limits limits_;
-    head_parser parser_{head_kind::response, limits_};
+    detail::final_head head_;
     detail::refusal_body body_;
     handshake_outcome outcome_{.error = make_error_code(errc::not_open)};
-    unsigned informational_ = 0;
     step step_ = step::done;
 };
 
