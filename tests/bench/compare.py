@@ -14,8 +14,14 @@ Any server can be put beside the others by --external: {port} stands for the por
 echo or broadcast. A server whose command has no {mode} is left out of the broadcasts. It must answer a message with one
 frame, and in a broadcast send each message to every connection, the sender included.
 
+Each of --rounds runs takes --seconds; a table shows the medians of the runs, the ratio x of each to the baseline's, and
+how far the CPU times of the runs lie apart, in percent of their median. bytes/connection is memory of the server's own
+(RssAnon) by connection, before and after each has had one message. In `client` points a client's CPU time is measured,
+against the floor: a bare epoll loop that echoes frames, which as a server shows what the kernel alone costs.
+
 The counts are of programs that are compiled before they run; name the others away with --servers. Where perf can't count
-them, instructions come from callgrind and system calls from strace, which both slow a server down.
+them, instructions come from callgrind and system calls from strace, which both slow a server down. How many connections
+one wait finds ready is chance: system calls are the median of several counts.
 
 Points: echo, broadcast, client and a size as CONNECTIONSxIN_FLIGHTxBYTES, with -text or -unicode for text messages;
 handshakes-UNDER_WAY; idle-CONNECTIONS. A kind alone stands for all its usual points, `all` for every usual point.
@@ -52,6 +58,8 @@ COLUMNS = [
     ("syscalls", "system calls/message", 2, True),
     ("instructions", "user instructions/message", 0, True),
 ]
+# What is counted on request, and how often.
+COUNTS = {"syscalls": 5, "instructions": 1}
 
 
 class Point:
@@ -67,6 +75,8 @@ class Point:
         self.connections = int((sized or counted)[2])
         self.in_flight = int(sized[3]) if sized else 1
         self.size = int(sized[4]) if sized else 128
+        if not 1 <= self.connections <= 50_000 or not 1 <= self.in_flight <= 10_000 or not 1 <= self.size <= 2**27:
+            raise Problem(f"{name}: 1 to 50000 connections, 1 to 10000 messages in flight and 1 to 2^27 bytes can be asked for")
         self.payload = (sized and sized[5]) or "binary"
 
     @property
@@ -124,6 +134,13 @@ class Comparison:
 
     def check(self, points):
         """Finds what is missing before anything is measured."""
+        if not points:
+            raise Problem("no point is asked for")
+        taking_part = list(dict.fromkeys(name for point in points for name in self.names(point)))
+        if self.options.baseline is None:
+            self.options.baseline = "duplex" if "duplex" in taking_part else taking_part[0]
+        if self.options.baseline not in taking_part:
+            raise Problem(f"--baseline {self.options.baseline} takes part in no point; {', '.join(taking_part)} do")
         for point in points:
             need_descriptors(point.connections)
             for name in self.names(point):
@@ -190,8 +207,11 @@ class Comparison:
         return said
 
     def count(self, what, point, name):
-        """System calls or instructions a message: the difference of a long and a short run, so that starting, opening
-        and closing fall out."""
+        """System calls or instructions a message."""
+        return {what: statistics.median(self.counted(what, point, name) for _ in range(COUNTS[what]))}
+
+    def counted(self, what, point, name):
+        """The difference of a long and a short run, so that starting, opening and closing fall out."""
         counted = []
         few = point.few_messages()
         for messages in (few, 3 * few):
@@ -202,7 +222,7 @@ class Comparison:
                 with self.server(point, name, counting) as server:
                     self.load(point, server, "messages", messages, "patience", 120)
             counted.append(counting.result())
-        return {what: (counted[1] - counted[0]) / (2 * few)}
+        return (counted[1] - counted[0]) / (2 * few)
 
     def attempt(self, point, name, how):
         try:
@@ -221,7 +241,7 @@ class Comparison:
                 if said:
                     runs.append(said)
             print(f"  {point.name}: round {turn + 1}", file=sys.stderr)
-        for what in ("syscalls", "instructions"):
+        for what in COUNTS:
             if not getattr(self.options, what) or point.kind == "idle":
                 continue
             for name, runs in found.items():
@@ -272,6 +292,21 @@ def listed(text):
     return [part for part in text.split(",") if part]
 
 
+def within(kind, least, most):
+    """For an option: a number from `least` to `most`."""
+
+    def parsed(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is no number from {least:g} to {most:g}")
+        return value
+
+    return parsed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=Path("build/bench"), help="build tree (build/bench)")
@@ -279,12 +314,12 @@ def main():
     parser.add_argument("--clients", type=listed, default=[], help="clients, by commas (all that are built)")
     parser.add_argument("--external", action="append", default=[], metavar="NAME=COMMAND", help="another server")
     parser.add_argument("--points", type=listed, default=["all"], help="points, by commas (all)")
-    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each point and server (5); 0: only counts")
-    parser.add_argument("--seconds", type=float, default=2, help="length of a run (2)")
-    parser.add_argument("--baseline", default="duplex", help="whom the ratios compare to (duplex)")
+    parser.add_argument("--rounds", type=within(int, 0, 1000), default=5, help="timed runs of each point and server (5); 0: only counts")
+    parser.add_argument("--seconds", type=within(float, 0.05, 3600), default=2, help="length of a run (2)")
+    parser.add_argument("--baseline", help="whom the ratios compare to (duplex, or the first)")
     parser.add_argument("--syscalls", action="store_true", help="count system calls, with perf or strace")
     parser.add_argument("--instructions", action="store_true", help="count user instructions, with perf or callgrind")
-    parser.add_argument("--port", type=int, default=0, help="port of the servers (any free one)")
+    parser.add_argument("--port", type=within(int, 0, 65535), default=0, help="port of the servers (any free one)")
     parser.add_argument("--json", type=Path, help="write all runs to a file")
     options = parser.parse_args()
     try:

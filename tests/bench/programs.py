@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 START_SECONDS = 30
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Problem(Exception):
@@ -31,8 +32,9 @@ class Build:
         found = [p for p in (directory, directory / "tests" / "bench") if (p / "bench.json").is_file()]
         if not found:
             raise Problem(
-                f"no bench.json in {directory}: build with cmake -S . -B {directory} -DDUPLEX_BUILD_BENCH=ON "
-                f"-DCMAKE_BUILD_TYPE=Release && cmake --build {directory}, or name the tree with --build"
+                f"no bench.json in {directory}: build with cmake -S {ROOT} -B {directory} -DDUPLEX_BUILD_BENCH=ON "
+                f"-DDUPLEX_BUILD_TESTS=OFF -DDUPLEX_BUILD_EXAMPLES=OFF && cmake --build {directory}, or name the tree "
+                "with --build"
             )
         made = json.loads((found[0] / "bench.json").read_text())
         self.load = made["load"]

@@ -110,6 +110,7 @@ public:
     /// end.
     [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t read_some(asio::mutable_buffer into,
                                                              std::error_code& error) noexcept {
+        error.clear();
         if (layers_) [[unlikely]]
             return layers_.read_some(*this, into, error);
         return read_plain(into, error);
@@ -118,12 +119,13 @@ public:
     /// Writes without waiting what there is room for.
     [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t write_some(asio::const_buffer from,
                                                               std::error_code& error) noexcept {
+        error.clear();
         if (layers_) [[unlikely]]
             return layers_.write_some(*this, from, error);
         return write_plain(from, error);
     }
 
-    /// The same past all layers.
+    /// The same past all layers, with an `error` that comes clear.
     [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t read_plain(asio::mutable_buffer into,
                                                               std::error_code& error) noexcept {
         const auto size =
@@ -141,6 +143,7 @@ public:
     /// The same for several buffers, the first 64 of them.
     template <class ConstBuffers>
     [[nodiscard]] std::size_t write_some(const ConstBuffers& from, std::error_code& error) noexcept {
+        error.clear();
         if (layers_) [[unlikely]]
             return layers_.write_some(*this, from, error);
         std::array<iovec, 64> parts;
@@ -187,10 +190,8 @@ private:
                                                                   std::error_code& error) noexcept {
         for (;;) {
             const ssize_t done = call();
-            if (done >= 0) [[likely]] {
-                if (error) error.clear();
+            if (done >= 0) [[likely]]
                 return static_cast<std::size_t>(done);
-            }
             if (errno == EINTR) continue;
             error = result(-1);
             return 0;

@@ -60,7 +60,7 @@ public:
 
     /// Lends the bytes of one read. They are unmasked in place and must stay until `next` has said
     /// `need_more`.
-    void receive(std::span<std::byte> window) noexcept {
+    DUPLEX_ALWAYS_INLINE void receive(std::span<std::byte> window) noexcept {
         if (receiving_) release_delivered();
         window_ = window;
         if (!window.empty()) bytes_received();
@@ -235,9 +235,9 @@ public:
     [[nodiscard]] bool has_queue() const noexcept { return queue_ != nullptr; }
 
     /// Lends an empty queue whose memory is warm. An idle session holds none.
-    void lend_queue(std::unique_ptr<send_queue>&& queue) noexcept {
+    DUPLEX_ALWAYS_INLINE void lend_queue(std::unique_ptr<send_queue>&& queue) noexcept {
         if (queue_ || !queue) return;
-        queue_ = std::move(queue);
+        queue_.swap(queue);
         queue_->resume_counts(data_count_, control_count_);
     }
 

@@ -431,7 +431,7 @@ private:
         return !window.empty() && payload.data() >= window.data() &&
                payload.data() < window.data() + window.size();
     }
-    void lend_queue() noexcept {
+    DUPLEX_ALWAYS_INLINE void lend_queue() noexcept {
         if (!session_.has_queue()) session_.lend_queue(thread_buffers::take_queue());
     }
     /// Before a send that is not part of a batch.
