@@ -4,6 +4,7 @@
 #include "support/wire.hpp"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 using namespace duplex;
@@ -111,6 +112,48 @@ TEST_CASE("lets through the reserved bits that an extension claimed") {
     does_not.lend(std::as_writable_bytes(std::span{bytes}));
     CHECK((does_not.next_header() == frame_decoder::step::failed));
     CHECK((does_not.error() == errc::reserved_bits_set));
+}
+
+TEST_CASE("takes a whole message off the window, and leaves all else to be looked at step by step") {
+    const auto self = GENERATE(values({role::server, role::client}));
+    const auto sender = self == role::server ? role::client : role::server;
+    const auto taken = [&](octets bytes, std::size_t limit = 1 << 20) -> std::optional<octets> {
+        // Of its exact size, so that a sanitizer sees a read behind its end.
+        const auto sent = view(bytes);
+        std::vector<std::byte> block(sent.begin(), sent.end());
+        std::span<std::byte> window{block};
+        frame_decoder::whole_message message{};
+        if (!frame_decoder::take_whole(self, window, message, limit)) {
+            CHECK(window.data() == block.data());
+            CHECK(window.size() == block.size());
+            return std::nullopt;
+        }
+        octets payload = to_octets(message.payload);
+        for (std::size_t i = 0; i < payload.size(); ++i)
+            payload[i] = static_cast<char>(payload[i] ^ static_cast<char>(message.key[i % 4]));
+        return payload + "|" + to_octets(window);
+    };
+    for (const std::size_t size : {0, 1, 124, 125, 126, 127, 128, 255, 256, 1000, 65534, 65535}) {
+        CAPTURE(size);
+        const octets payload(size, 'p');
+        const auto frame = frame_bytes(sender, opcode::text, payload);
+        CHECK(taken(frame) == payload + "|");
+        CHECK(taken(frame + "next", size) == payload + "|next");
+        // All but its last byte, and less.
+        for (std::size_t cut = 0; cut < frame.size(); cut += 1 + cut / 20)
+            CHECK_FALSE(taken(frame.substr(0, frame.size() - 1 - cut)));
+        if (size != 0) CHECK_FALSE(taken(frame, size - 1));
+        CHECK_FALSE(taken(frame_bytes(sender, opcode::text, payload, {.fin = false})));
+        CHECK_FALSE(taken(frame_bytes(sender, opcode::text, payload, {.rsv = 4})));
+        CHECK_FALSE(taken(frame_bytes(sender, opcode::continuation, payload)));
+        CHECK_FALSE(taken(frame_bytes(self, opcode::text, payload)));
+        if (size < 126) {
+            CHECK_FALSE(taken(frame_bytes(sender, opcode::ping, payload)));
+            CHECK_FALSE(taken(frame_bytes(sender, opcode::text, payload, {.length_bytes = 2})));
+        }
+        CHECK_FALSE(taken(frame_bytes(sender, opcode::text, payload, {.length_bytes = 8})));
+    }
+    CHECK_FALSE(taken(frame_bytes(sender, opcode::text, octets(65536, 'p'))));
 }
 
 TEST_CASE("an empty window changes nothing") {

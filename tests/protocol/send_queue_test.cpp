@@ -7,6 +7,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -403,18 +404,22 @@ TEST_CASE("whatever is pushed, held and half written, whole frames in order come
     }
 }
 
-TEST_CASE("puts a short message behind the others, where the block has room for it") {
+TEST_CASE("puts a small message behind the others, where the block has room for it") {
     send_queue queue;
-    CHECK_FALSE(queue.push_short(opcode::text, view("none yet")));
+    CHECK_FALSE(queue.push_small(opcode::text, view("none yet")));
     CHECK(queue.empty());
     REQUIRE(queue.push_copy(header_of(opcode::binary, "first"), view("first")));
     octets expected = on_wire(opcode::binary, "first");
-    // Each way of copying: its ends and middle.
-    for (std::size_t size = 0; size <= 125; ++size) {
+    // Each way of copying: its ends and middle; and both lengths of header.
+    std::vector<std::size_t> sizes(126);
+    std::iota(sizes.begin(), sizes.end(), std::size_t{0});
+    for (const std::size_t size : {126, 127, 255, 256, 1000, 16 * 1024 - 1})
+        sizes.push_back(size);
+    for (const std::size_t size : sizes) {
         octets text(size, 't');
         for (std::size_t i = 0; i < size; ++i)
             text[i] = static_cast<char>('A' + i % 50);
-        if (!queue.push_short(opcode::text, view(text))) {
+        if (!queue.push_small(opcode::text, view(text))) {
             // No room: the longer way makes some.
             const auto bytes = queue.bytes();
             REQUIRE(bytes == expected.size());
@@ -422,11 +427,15 @@ TEST_CASE("puts a short message behind the others, where the block has room for 
         }
         expected += on_wire(opcode::text, text);
     }
+    REQUIRE(queue.push_copy(header_of(opcode::binary, octets(40'000, 'r')), view(octets(40'000, 'r'))));
+    expected += on_wire(opcode::binary, octets(40'000, 'r'));
+    // A larger one is better referred to than copied.
+    CHECK_FALSE(queue.push_small(opcode::binary, view(octets(send_queue::reference_threshold, 'l'))));
     std::array<segment, 1> out;
     REQUIRE(queue.gather(out) == 1);
     queue.hold();
     // What is being written does not move.
-    CHECK_FALSE(queue.push_short(opcode::text, view("held")));
+    CHECK_FALSE(queue.push_small(opcode::text, view("held")));
     CHECK(drained(queue) == expected);
 }
 

@@ -27,6 +27,24 @@ TEST_CASE("echoes a message") {
         .check();
 }
 
+TEST_CASE("echoes messages of every length of header, however they come") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    for (const std::size_t size : {125, 126, 127, 300}) {
+        CAPTURE(size);
+        const octets payload(size, 'x');
+        transcript{self}
+            .peer_frame(opcode::binary, payload)
+            .peer_frame(opcode::text, payload)
+            .expect(binary_message(payload))
+            .act([payload](session& s) { CHECK((s.send(opcode::binary, view(payload)) == send_status::ok)); })
+            .expect(message(payload))
+            .act([payload](session& s) { CHECK((s.send(opcode::text, view(payload)) == send_status::ok)); })
+            .expect_write_frame(opcode::binary, payload)
+            .expect_write_frame(opcode::text, payload)
+            .check();
+    }
+}
+
 TEST_CASE("a new session is open, silent and holds no queue") {
     const auto self = GENERATE(values({role::client, role::server}));
     session s{self};

@@ -27,8 +27,11 @@ struct frame_header {
 /// Two bytes, at most eight of extended length, at most four of masking key.
 inline constexpr std::size_t max_frame_header_size = 14;
 
+/// The longest payload whose length is in the second byte of the header (RFC 6455 5.2).
+inline constexpr std::size_t max_short_length = 125;
+
 /// The payload of a control frame is at most this long (RFC 6455 5.5).
-inline constexpr std::size_t max_control_payload = 125;
+inline constexpr std::size_t max_control_payload = max_short_length;
 
 /// Bytes that the header of a frame of `length` payload bytes takes.
 [[nodiscard]] constexpr std::size_t frame_header_size(std::uint64_t length, bool masked) noexcept {

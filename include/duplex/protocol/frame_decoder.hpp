@@ -1,5 +1,7 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
+#include <duplex/core/endian.hpp>
 #include <duplex/core/frame_header.hpp>
 #include <duplex/core/role.hpp>
 
@@ -54,35 +56,19 @@ public:
     /// True where a header was cut by the end of a window.
     [[nodiscard]] bool holds_header() const noexcept { return held_ != 0; }
 
-    /// A whole message in one frame of at most 125 bytes: what most traffic is made of.
-    struct short_message {
+    /// A whole message in one frame of less than 64 KiB: what most traffic is made of.
+    struct whole_message {
         opcode op;
         std::span<std::byte> payload; ///< still masked
         mask_key key;                 ///< all zero where it is not masked
     };
 
-    /// Takes a short message of at most `limit` bytes off the front of `window`, where a frame begins there;
-    /// false, and nothing taken, where anything else comes next, right or wrong.
-    [[nodiscard]] static bool take_short(role self, std::span<std::byte>& window, short_message& found,
+    /// Takes such a message of at most `limit` bytes off the front of `window`, where a frame begins there
+    /// and all of it has come; false, and nothing taken, where anything else comes next, right or wrong.
+    [[nodiscard]] static bool take_whole(role self, std::span<std::byte>& window, whole_message& found,
                                          std::size_t limit) noexcept {
-        const bool masked = self == role::server;
-        const std::size_t head = masked ? 6 : 2;
-        if (window.size() < head) return false;
-        std::byte* const at = window.data();
-        const std::size_t rest = window.size() - head;
-        // FIN, no reserved bit, text or binary; masked as it has to be, and the length in seven bits.
-        const auto first = std::to_integer<unsigned>(at[0]);
-        const std::size_t length = std::to_integer<unsigned>(at[1]) ^ (masked ? 0x80U : 0U);
-        if (first - 0x81U > 1U || length > max_control_payload || length > rest || length > limit)
-            return false;
-        found.op = static_cast<opcode>(first & 0x0FU);
-        found.payload = {at + head, length};
-        if (masked)
-            std::memcpy(found.key.data(), at + 2, found.key.size());
-        else
-            found.key = {};
-        window = {at + head + length, rest - length};
-        return true;
+        return self == role::server ? take_whole<role::server>(window, found, limit)
+                                    : take_whole<role::client>(window, found, limit);
     }
 
     [[nodiscard]] const frame_header& header() const noexcept { return header_; }
@@ -110,6 +96,48 @@ public:
     [[nodiscard]] errc error() const noexcept { return error_; }
 
 private:
+    template <role Self>
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE static bool
+    take_whole(std::span<std::byte>& window, whole_message& found, std::size_t limit) noexcept {
+        constexpr std::size_t head = frame_header_size(0, Self == role::server);
+        if (window.size() < head) return false;
+        const std::byte* const at = window.data();
+        // FIN, no reserved bit, text or binary; masked as it has to be.
+        if (std::to_integer<unsigned>(at[0]) - 0x81U > 1U) return false;
+        const std::size_t length = std::to_integer<unsigned>(at[1]) ^ (Self == role::server ? 0x80U : 0U);
+        if (length <= max_short_length) [[likely]]
+            return length <= limit && take_message<Self, head>(window, found, length);
+        return length == max_short_length + 1 && take_longer<Self>(window, found, limit);
+    }
+
+    /// The length is in the two bytes that follow, and had to be.
+    template <role Self>
+    [[nodiscard]] DUPLEX_NEVER_INLINE static bool
+    take_longer(std::span<std::byte>& window, whole_message& found, std::size_t limit) noexcept {
+        constexpr std::size_t head = frame_header_size(max_short_length + 1, Self == role::server);
+        if (window.size() < head) return false;
+        const std::size_t length = load_big<std::uint16_t>(window.data() + 2);
+        return length > max_short_length && length <= limit &&
+               take_message<Self, head>(window, found, length);
+    }
+
+    /// Where the window holds all of the message behind its header.
+    template <role Self, std::size_t Head>
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE static bool
+    take_message(std::span<std::byte>& window, whole_message& found, std::size_t length) noexcept {
+        const std::size_t rest = window.size() - Head;
+        if (length > rest) return false;
+        std::byte* const at = window.data();
+        found.op = static_cast<opcode>(std::to_integer<unsigned>(at[0]) & 0x0FU);
+        found.payload = {at + Head, length};
+        if constexpr (Self == role::server)
+            std::memcpy(found.key.data(), at + Head - found.key.size(), found.key.size());
+        else
+            found.key = {};
+        window = {at + Head + length, rest - length};
+        return true;
+    }
+
     step fail(errc error) noexcept {
         error_ = error;
         return step::failed;

@@ -4,6 +4,7 @@
 #include <duplex/core/detail/copy_short.hpp>
 #include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/detail/nothrow.hpp>
+#include <duplex/core/endian.hpp>
 #include <duplex/core/frame_header.hpp>
 #include <duplex/core/mask.hpp>
 #include <duplex/protocol/detail/frame_run.hpp>
@@ -56,23 +57,21 @@ public:
         return true;
     }
 
-    /// Bytes of the header of a frame of at most 125 bytes that is not masked.
-    static constexpr std::size_t short_header = 2;
+    /// Bytes that the header of a frame of less than `reference_threshold` may have when it is not masked.
+    static constexpr std::size_t small_header = 4;
 
-    /// Copies a payload of at most 125 bytes behind a header that is not masked, where the block has room;
-    /// false, and nothing done, where it has none.
-    [[nodiscard]] DUPLEX_ALWAYS_INLINE bool push_short(opcode op,
+    /// Copies a payload of less than `reference_threshold` behind a header that is not masked, where the
+    /// block has room; false, and nothing done, where it has none or the payload is longer.
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE bool push_small(opcode op,
                                                        std::span<const std::byte> payload) noexcept {
-        const std::size_t size = short_header + payload.size();
-        if (tail_closed_ || tail_.capacity() - tail_.size() < size) return false;
-        std::byte* const at = tail_.data() + tail_.size();
-        at[0] = std::byte{0x80} | static_cast<std::byte>(op);
+        if (payload.size() > max_short_length) return push_longer(op, payload);
+        std::byte* const at = begin_small(op, 2 + payload.size());
+        if (at == nullptr) return false;
         at[1] = static_cast<std::byte>(payload.size());
-        detail::copy_short(at + short_header, payload.data(), payload.size());
-        tail_.commit(size);
-        data_bytes_ += size;
+        detail::copy_short(at + 2, payload.data(), payload.size());
         return true;
     }
+    static_assert(reference_threshold <= 0xFFFF);
 
     /// Takes the payload over, masking it where it lies. It is left alone when memory ran out.
     [[nodiscard]] bool push_owned(const frame_header& header, byte_buffer&& payload) noexcept {
@@ -195,26 +194,7 @@ public:
     // --- emptying ---
 
     /// Fills `out` with what is to be written next; returns how many segments it took. More may remain.
-    [[nodiscard]] std::size_t gather(std::span<segment> out) noexcept {
-        std::size_t count = 0;
-        gathered_before_ = 0;
-        gathered_control_ = 0;
-        gathered_data_ = 0;
-        if (control_bytes_ == 0) [[likely]]
-            return gather_data(0, data_bytes_, out, 0);
-        // A Pong that waits leaves with this batch: after it there may be a Close, and nothing follows that.
-        if (control_.size() <= control_capacity) admit_late_pong();
-        const std::size_t control = control_.size() - control_at_;
-        if (control == 0) return gather_data(0, data_bytes_, out, 0);
-        // A frame whose first bytes are gone is finished first; then control frames, then the rest.
-        gathered_before_ = static_cast<std::size_t>(boundary_ - data_consumed_);
-        count = gather_data(0, gathered_before_, out, count);
-        if (count == out.size()) return count;
-        out[count++] = segment{control_.data() + control_at_, control};
-        gathered_control_ = control;
-        if (!late_pong_.empty()) return count;
-        return gather_data(gathered_before_, data_bytes_, out, count);
-    }
+    [[nodiscard]] std::size_t gather(std::span<segment> out) noexcept;
 
     /// All there is to write where that is one segment of data, as it is most of the time; else empty, and
     /// `gather` tells.
@@ -301,6 +281,26 @@ private:
         bool borrowed = false; ///< refers to memory that is not ours
     };
 
+    /// The same for a length that takes two bytes more.
+    [[nodiscard]] DUPLEX_NEVER_INLINE bool push_longer(opcode op,
+                                                       std::span<const std::byte> payload) noexcept {
+        if (payload.size() >= reference_threshold) return false;
+        std::byte* const at = begin_small(op, small_header + payload.size());
+        if (at == nullptr) return false;
+        at[1] = static_cast<std::byte>(max_short_length + 1);
+        store_big(at + 2, static_cast<std::uint16_t>(payload.size()));
+        std::memcpy(at + small_header, payload.data(), payload.size());
+        return true;
+    }
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::byte* begin_small(opcode op, std::size_t size) noexcept {
+        if (tail_closed_ || tail_.capacity() - tail_.size() < size) return nullptr;
+        std::byte* const at = tail_.data() + tail_.size();
+        at[0] = std::byte{0x80} | static_cast<std::byte>(op);
+        tail_.commit(size);
+        data_bytes_ += size;
+        return at;
+    }
+
     [[nodiscard]] bool reserve_pieces(std::size_t more) noexcept {
         if (pieces_.capacity() - pieces_.size() >= more) return true;
         return detail::nothrow([&] { pieces_.reserve(pieces_.size() * 2 + more); });
@@ -349,33 +349,9 @@ private:
     }
 
     std::size_t gather_data(std::size_t from, std::size_t to, std::span<segment> out,
-                            std::size_t count) noexcept {
-        std::size_t at = 0;
-        const auto add = [&](const std::byte* data, std::size_t size) {
-            const std::size_t begin = std::max(from, at);
-            const std::size_t end = std::min(to, at + size);
-            if (begin < end) {
-                out[count++] = segment{data + (begin - at), end - begin};
-                gathered_data_ = end;
-            }
-            at += size;
-        };
-        for (std::size_t i = head_; i < pieces_.size() && at < to && count < out.size(); ++i)
-            add(pieces_[i].data, pieces_[i].size);
-        if (at < to && count < out.size()) add(tail_.data() + tail_at_, tail_.size() - tail_at_);
-        return count;
-    }
+                            std::size_t count) noexcept;
 
-    DUPLEX_NEVER_INLINE void consume_both(std::size_t size) noexcept {
-        const std::size_t before = std::min(size, gathered_before_);
-        consume_data(before);
-        gathered_before_ -= std::min(gathered_before_, before);
-        size -= before;
-        const std::size_t control = std::min(size, gathered_control_);
-        consume_control(control);
-        gathered_control_ -= control;
-        consume_data(size - control);
-    }
+    void consume_both(std::size_t size) noexcept;
 
     void consume_data(std::size_t size) noexcept {
         if (size == data_bytes_)
@@ -396,73 +372,18 @@ private:
         boundary_ = data_consumed_;
     }
 
-    DUPLEX_NEVER_INLINE void consume_part(std::size_t size) noexcept {
-        if (size == 0) return;
-        find_boundary(data_consumed_ + size);
-        data_consumed_ += size;
-        data_bytes_ -= size;
-        while (size != 0 && head_ < pieces_.size()) {
-            piece& front = pieces_[head_];
-            if (size < front.size) {
-                front.data += size;
-                front.size -= size;
-                return;
-            }
-            size -= front.size;
-            drop_front();
-        }
-        // What is partly written does not grow: it would keep its consumed bytes for ever.
-        tail_at_ += size;
-        tail_closed_ = tail_closed_ || size != 0;
-    }
+    void consume_part(std::size_t size) noexcept;
 
-    void drop_front() noexcept {
-        piece& front = pieces_[head_++];
-        front.own.release();
-        front.shared.reset();
-        front.size = 0;
-        if (head_ > 16 && head_ > pieces_.size() / 2) {
-            pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<std::ptrdiff_t>(head_));
-            head_ = 0;
-        }
-    }
+    void drop_front() noexcept;
 
     /// Everything is written: keep the largest block for reuse.
-    DUPLEX_NEVER_INLINE void drop_pieces() noexcept {
-        for (std::size_t i = head_; i < pieces_.size(); ++i)
-            if (pieces_[i].block && pieces_[i].own.capacity() > tail_.capacity()) tail_.swap(pieces_[i].own);
-        pieces_.clear();
-        head_ = 0;
-    }
+    void drop_pieces() noexcept;
 
     /// Moves `boundary_` to the first frame boundary at or behind `target`, by walking the frame headers.
     /// Only needed when the transport took part of the queue.
-    void find_boundary(std::uint64_t target) noexcept {
-        std::size_t index = head_;
-        std::uint64_t begin = data_consumed_;
-        while (boundary_ < target) {
-            while (index < pieces_.size() && boundary_ - begin >= pieces_[index].size)
-                begin += pieces_[index++].size;
-            const std::byte* data = index < pieces_.size() ? pieces_[index].data : tail_.data() + tail_at_;
-            const std::byte* header = data + (boundary_ - begin);
-            const auto length7 = std::to_integer<unsigned>(header[1]) & 0x7FU;
-            const bool masked = (std::to_integer<unsigned>(header[1]) & 0x80U) != 0;
-            const std::uint64_t length = length7 == 126   ? load_big<std::uint16_t>(header + 2)
-                                         : length7 == 127 ? load_big<std::uint64_t>(header + 2)
-                                                          : length7;
-            boundary_ += frame_header_size(length, masked) + length;
-        }
-    }
+    void find_boundary(std::uint64_t target) noexcept;
 
-    void consume_control(std::size_t size) noexcept {
-        control_at_ += size;
-        control_bytes_ -= size;
-        control_consumed_ += size;
-        if (control_at_ != control_.size() || size == 0) return;
-        control_.clear();
-        control_at_ = 0;
-        admit_late_pong();
-    }
+    void consume_control(std::size_t size) noexcept;
 
     void admit_late_pong() noexcept {
         if (!late_pong_.empty() && open_control() && control_.append(late_pong_.bytes())) late_pong_.clear();
@@ -489,3 +410,5 @@ private:
 };
 
 } // namespace duplex
+
+#include <duplex/protocol/impl/send_queue_emptying.hpp>

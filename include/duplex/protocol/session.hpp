@@ -102,7 +102,7 @@ public:
     /// Queues a text or binary message; the payload is copied.
     DUPLEX_ALWAYS_INLINE send_status send(opcode op, std::span<const std::byte> payload,
                                           text_is text = text_is::unchecked) noexcept {
-        if (send_short(op, payload, text)) [[likely]]
+        if (send_small(op, payload, text)) [[likely]]
             return send_status::ok;
         return send_copy(op, payload, text);
     }
@@ -110,7 +110,7 @@ public:
     /// The same for the most frequent case alone, as a function to inline: a short message that a server
     /// sends while some are queued or a queue was lent, and none of it is to be checked. False, and nothing
     /// done, where it is another.
-    [[nodiscard]] bool send_short(opcode op, std::span<const std::byte> payload, text_is text) noexcept;
+    [[nodiscard]] bool send_small(opcode op, std::span<const std::byte> payload, text_is text) noexcept;
 
     send_status send(opcode op, std::string_view payload) noexcept {
         return send(op, std::as_bytes(std::span{payload.data(), payload.size()}));
@@ -306,7 +306,7 @@ private:
     /// Below this the rest of a frame comes through a window like everything else.
     static constexpr std::uint64_t direct_threshold = 16 * 1024;
 
-    [[nodiscard]] bool next_short(event& found) noexcept;
+    [[nodiscard]] bool next_whole(event& found) noexcept;
     [[nodiscard]] event next_of_any_kind() noexcept;
     [[nodiscard]] event next_in(detail::receiving& in) noexcept;
     [[nodiscard]] event end_frame(detail::receiving& in, std::span<std::byte> piece) noexcept;

@@ -35,6 +35,10 @@ public:
     /// told.
     static constexpr std::uint32_t read_on = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
     static constexpr std::uint32_t may_read = EPOLLIN | read_on;
+    /// Both directions have ended, and in order.
+    [[nodiscard]] static constexpr bool all_ended(std::uint32_t events) noexcept {
+        return (events & (EPOLLHUP | EPOLLERR)) == EPOLLHUP;
+    }
 
 protected:
     ~poll_member() = default;

@@ -76,6 +76,9 @@ DUPLEX_NEVER_INLINE void connection_state<Stream>::drop_hold() noexcept {
 
 template <class Stream>
 void connection_state<Stream>::became_ready(std::uint32_t events) {
+    // After both Close frames and both ends of the transport a read would find nothing but the end.
+    if (this->all_ended(events) && is_.shut && ended_cleanly()) [[unlikely]]
+        return end();
     if ((events & this->may_read) != 0) this->readable_ = true;
     if ((events & this->read_on) != 0) this->read_on_ = true;
     serve_stream((events & this->may_write) != 0);
@@ -84,7 +87,7 @@ void connection_state<Stream>::became_ready(std::uint32_t events) {
 /// Writes and reads where both the stream and the connection are ready for it; then, with nothing under way,
 /// nothing is held.
 template <class Stream>
-void connection_state<Stream>::serve_stream(bool writable) {
+DUPLEX_ALWAYS_INLINE void connection_state<Stream>::serve_stream(bool writable) {
     if (!this->held_) return;
     // What is held keeps the connection alive until here.
     struct on_exit {

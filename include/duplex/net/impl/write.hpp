@@ -11,7 +11,7 @@ template <class Stream>
 DUPLEX_NEVER_INLINE send_status connection_state<Stream>::send(opcode op, std::span<const std::byte> payload,
                                                                text_is text) {
     if (is_open() && here() && corked_ && !inbox_.load(std::memory_order_acquire) &&
-        session_.send_short(op, payload, text)) [[likely]]
+        session_.send_small(op, payload, text)) [[likely]]
         return send_status::ok;
     return send_any(op, payload, text);
 }

@@ -7,12 +7,12 @@
 
 namespace duplex {
 
-/// Most messages are short and come whole: they are found here without the steps below. False where anything
-/// else comes next.
-inline bool session::next_short(event& found) noexcept {
+/// Most messages come whole: they are found here without the steps below. False where anything else comes
+/// next.
+inline bool session::next_whole(event& found) noexcept {
     if (!closing_.may_receive() || options_->deliver_fragments) return false;
-    frame_decoder::short_message message;
-    if (!frame_decoder::take_short(self_, window_, message, options_->limits.message_bytes)) return false;
+    frame_decoder::whole_message message;
+    if (!frame_decoder::take_whole(self_, window_, message, options_->limits.message_bytes)) return false;
     if (self_ == role::server) detail::mask_short(message.payload, message.key);
     if (message.op == opcode::text && !is_valid_utf8(message.payload)) [[unlikely]] {
         found = fail_now(errc::invalid_utf8);
@@ -28,7 +28,7 @@ inline bool session::next_short(event& found) noexcept {
 inline event session::next() noexcept {
     event found;
     if (!receiving_ && !failure_pending_) [[likely]] {
-        if (window_.empty() || next_short(found)) return found;
+        if (window_.empty() || next_whole(found)) return found;
     }
     found = next_of_any_kind();
     return found;

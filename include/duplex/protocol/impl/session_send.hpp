@@ -7,18 +7,18 @@
 
 namespace duplex {
 
-/// Most messages are short, and a server's frames are not masked: where nothing stands in the way, such a
+/// Most messages are small, and a server's frames are not masked: where nothing stands in the way, such a
 /// message just goes behind the others. False, and nothing done, where anything does.
-DUPLEX_ALWAYS_INLINE bool session::send_short(opcode op, std::span<const std::byte> payload,
+DUPLEX_ALWAYS_INLINE bool session::send_small(opcode op, std::span<const std::byte> payload,
                                               text_is text) noexcept {
-    if (payload.size() > max_control_payload || !queue_ || self_ != role::server) return false;
+    if (!queue_ || self_ != role::server) return false;
     if (!closing_.may_send() || sending_fragments_) return false;
     if (op != opcode::binary && (op != opcode::text || text == text_is::unchecked)) return false;
     const std::size_t before = queue_->bytes();
-    const std::size_t after = before + send_queue::short_header + payload.size();
+    const std::size_t after = before + send_queue::small_header + payload.size();
     if (after > options_->limits.queue_watermark || after > options_->limits.queue_bytes) return false;
     if (before == 0) keepalive_.write_progress(now_);
-    return queue_->push_short(op, payload);
+    return queue_->push_small(op, payload);
 }
 
 DUPLEX_NEVER_INLINE inline send_status session::send_copy(opcode op, std::span<const std::byte> payload,
