@@ -133,7 +133,8 @@ TEST_CASE("takes a whole message off the window, and leaves all else to be looke
             payload[i] = static_cast<char>(payload[i] ^ static_cast<char>(message.key[i % 4]));
         return payload + "|" + to_octets(window);
     };
-    for (const std::size_t size : {0, 1, 124, 125, 126, 127, 128, 255, 256, 1000, 65534, 65535}) {
+    for (const auto size :
+         std::initializer_list<std::size_t>{0, 1, 124, 125, 126, 127, 128, 255, 256, 1000, 65534, 65535}) {
         CAPTURE(size);
         const octets payload(size, 'p');
         const auto frame = frame_bytes(sender, opcode::text, payload);

@@ -413,7 +413,7 @@ TEST_CASE("puts a small message behind the others, where the block has room for 
     // Each way of copying: its ends and middle; and both lengths of header.
     std::vector<std::size_t> sizes(126);
     std::iota(sizes.begin(), sizes.end(), std::size_t{0});
-    for (const std::size_t size : {126, 127, 255, 256, 1000, 16 * 1024 - 1})
+    for (const std::size_t size : {126U, 127U, 255U, 256U, 1000U, 16U * 1024 - 1})
         sizes.push_back(size);
     for (const std::size_t size : sizes) {
         octets text(size, 't');
