@@ -30,6 +30,9 @@ inline constexpr std::size_t max_frame_header_size = 14;
 /// The longest payload whose length is in the second byte of the header (RFC 6455 5.2).
 inline constexpr std::size_t max_short_length = 125;
 
+/// The reserved bit of a compressed message's first frame (RFC 7692 6).
+inline constexpr std::uint8_t rsv_compressed = 4;
+
 /// The payload of a control frame is at most this long (RFC 6455 5.5).
 inline constexpr std::size_t max_control_payload = max_short_length;
 
@@ -72,7 +75,7 @@ struct parsed_header {
 
 /// Reads a frame header that `self` receives. Rules are checked on the earliest byte that can break them, so
 /// that nothing is ever awaited or allocated for a frame that is wrong (RFC 6455 5.1, 5.2, 5.5).
-/// `allowed_rsv` are the reserved bits an extension has claimed.
+/// `allowed_rsv` are the reserved bits that an extension has claimed for the first frame of a data message.
 [[nodiscard]] inline parsed_header parse_frame_header(const std::byte* from, std::size_t available, role self,
                                                       std::uint8_t allowed_rsv, frame_header& out) noexcept {
     if (available == 0) return {};
@@ -80,8 +83,11 @@ struct parsed_header {
     const unsigned rsv = (first >> 4U) & 0x7U;
     const unsigned op = first & 0xFU;
     const bool fin = (first & 0x80U) != 0;
-    // RFC 6455 5.2: a non-zero reserved bit without an extension that defines it fails the connection.
-    if ((rsv & ~static_cast<unsigned>(allowed_rsv)) != 0) [[unlikely]]
+    // RFC 6455 5.2: a non-zero reserved bit without an extension that defines it fails the connection. RFC
+    // 7692 6: the one that it defines is for the first frame of a data message alone.
+    const bool begins_message =
+        op == static_cast<unsigned>(opcode::text) || op == static_cast<unsigned>(opcode::binary);
+    if (rsv != 0 && (rsv & ~(begins_message ? static_cast<unsigned>(allowed_rsv) : 0U)) != 0) [[unlikely]]
         return {0, errc::reserved_bits_set};
     // RFC 6455 5.2: an unknown opcode fails the connection.
     if (is_reserved_opcode(op)) [[unlikely]]

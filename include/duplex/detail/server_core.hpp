@@ -45,6 +45,9 @@ struct server_options {
     /// The server's own pages come by https although a proxy in front speaks TLS. For `origins` where it is
     /// empty.
     bool secure = false;
+    /// Compresses messages for clients that offer permessage-deflate (RFC 7692); none: it doesn't. See
+    /// duplex/deflate.hpp.
+    std::optional<deflate_options> deflate{};
     /// Added to each 101.
     fields headers{};
     connection_options connection{};

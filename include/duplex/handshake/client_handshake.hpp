@@ -5,6 +5,7 @@
 #include <duplex/core/limits.hpp>
 #include <duplex/core/random.hpp>
 #include <duplex/handshake/accept_key.hpp>
+#include <duplex/handshake/deflate_negotiation.hpp>
 #include <duplex/handshake/detail/final_head.hpp>
 #include <duplex/handshake/detail/own_headers.hpp>
 #include <duplex/handshake/detail/refusal_body.hpp>
@@ -21,6 +22,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +42,8 @@ struct client_handshake_options {
     std::string origin{};              ///< empty: no Origin, as from a client that is no browser
     std::string user_agent = "duplex"; ///< empty: no User-Agent
     std::string extensions{};          ///< offered, as in Sec-WebSocket-Extensions; empty: none
+    /// Offers permessage-deflate (RFC 7692), behind `extensions`.
+    std::optional<deflate_options> deflate{};
     http_limits limits{};              ///< for the answer
 };
 
@@ -100,7 +104,7 @@ public:
 
     /// Complete once `receive` or `eof` said done. Errors: those of `head_parser`, `errc::upgrade_refused`
     /// (with the answer's status, headers and body), `http_version_unsupported`, `upgrade_header_invalid`,
-    /// `connection_header_invalid`, `accept_invalid`, `extension_list_invalid`, `extension_not_offered`,
+    /// `connection_header_invalid`, `accept_invalid`, `extension_list_invalid`, `extension_not_offered`, `deflate_answer_invalid`,
     /// `subprotocol_not_offered`, `connection_lost`; `not_open` where nothing was started.
     [[nodiscard]] const handshake_outcome& outcome() const noexcept { return outcome_; }
     [[nodiscard]] handshake_outcome take_outcome() noexcept { return std::move(outcome_); }
@@ -130,6 +134,8 @@ private:
             return make_error_code(errc::header_value_invalid);
         if (std::vector<extension_offer> offers; !parse_extensions(options.extensions, offers))
             return make_error_code(errc::header_value_invalid);
+        if (options.deflate)
+            if (const errc wrong = duplex::check(*options.deflate); wrong != errc{}) return wrong;
         return {};
     }
 
@@ -143,6 +149,9 @@ private:
         for (const auto& one : options.subprotocols)
             offered_subprotocols_.append(offered_subprotocols_.empty() ? "" : ", ").append(one);
         offered_extensions_ = trim(options.extensions);
+        deflate_ = options.deflate;
+        if (deflate_)
+            offered_extensions_.append(offered_extensions_.empty() ? "" : ", ").append(deflate_offer(*deflate_));
 
         request_.reserve(512);
         append_request_line(request_, "GET", to.target);
@@ -214,7 +223,10 @@ private:
                 outcome_.extensions.clear();
                 return make_error_code(errc::extension_not_offered);
             }
-        return {};
+        if (!deflate_) return {};
+        errc wrong{};
+        outcome_.deflate = read_deflate_answer(used, *deflate_, wrong);
+        return wrong == errc{} ? std::error_code{} : make_error_code(wrong);
     }
 
     [[nodiscard]] std::error_code check_subprotocol() {
@@ -244,6 +256,7 @@ private:
     std::string request_;
     std::string offered_subprotocols_; ///< as sent
     std::string offered_extensions_;   ///< as sent
+    std::optional<deflate_options> deflate_;
     std::array<char, 28> expected_accept_{};
     detail::final_head head_;
     detail::refusal_body body_;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <duplex/deflate/params.hpp>
 #include <duplex/http/fields.hpp>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -16,6 +18,8 @@ struct handshake_outcome {
     std::string subprotocol{}; ///< agreed; empty where there is none
     /// Agreed, as in the answer's Sec-WebSocket-Extensions; empty where there is none.
     std::string extensions{};
+    /// Agreed of permessage-deflate (RFC 7692); none where messages are not compressed.
+    std::optional<deflate_params> deflate{};
 
     /// Of the answer: 101 where a WebSocket is open, 2xx where an HTTP proxy's tunnel is; 0 where there was
     /// no answer. Of a SOCKS5 proxy: the number of its reply.

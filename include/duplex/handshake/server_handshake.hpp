@@ -4,6 +4,7 @@
 #include <duplex/core/error.hpp>
 #include <duplex/core/limits.hpp>
 #include <duplex/handshake/accept_key.hpp>
+#include <duplex/handshake/deflate_negotiation.hpp>
 #include <duplex/handshake/detail/own_headers.hpp>
 #include <duplex/handshake/detail/request_fields.hpp>
 #include <duplex/handshake/extension_list.hpp>
@@ -37,6 +38,8 @@ struct server_handshake_options {
     fields headers{};                   ///< added to the 101
     std::string server_name = "duplex"; ///< of the 101's Server header; empty: none
     std::string extensions{};           ///< accepted, as in Sec-WebSocket-Extensions; empty: none
+    /// Takes an offer of permessage-deflate (RFC 7692); then `extensions` is not looked at.
+    std::optional<deflate_options> deflate{};
     bool secure = false;                ///< the page's own scheme is https: TLS here or at a proxy in front
     http_limits limits{};               ///< for the request; to be given to the constructor
 };
@@ -120,7 +123,10 @@ public:
         }
         outcome_.status = 101;
         outcome_.subprotocol = subprotocol;
-        outcome_.extensions = trim(options.extensions);
+        if (options.deflate)
+            outcome_.deflate = accept_deflate(extensions_, *options.deflate, outcome_.extensions);
+        else
+            outcome_.extensions = trim(options.extensions);
         write_acceptance(options);
         step_ = step::answered;
         return {};
@@ -220,6 +226,10 @@ private:
         if (!is_field_value(options.server_name)) return make_error_code(errc::header_value_invalid);
         if (!subprotocol.empty() && !offers_subprotocol(subprotocol))
             return make_error_code(errc::subprotocol_not_offered);
+        if (options.deflate) {
+            const errc wrong = check(*options.deflate);
+            return wrong == errc{} ? std::error_code{} : make_error_code(wrong);
+        }
         if (options.extensions.empty()) return {};
         std::vector<extension_offer> answer;
         if (!parse_extensions(options.extensions, answer)) return make_error_code(errc::header_value_invalid);

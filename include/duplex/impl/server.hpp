@@ -32,6 +32,7 @@ DUPLEX_RARE DUPLEX_FUNCTION server_core::server_core(server_options&& with)
     answer.subprotocols = std::move(options.subprotocols);
     answer.origins = std::move(options.origins);
     answer.headers = std::move(options.headers);
+    answer.deflate = options.deflate;
     answer.secure = options.secure || options.tls;
     answer.limits = options.connection.http;
     handshake = std::make_shared<const server_handshake_options>(std::move(answer));
@@ -51,6 +52,7 @@ DUPLEX_RARE DUPLEX_FUNCTION std::error_code server_core::check() const {
     if (options.connection.deliver_fragments && !on_connection) return errc::fragments_not_taken;
     for (const auto& each : handshake->subprotocols)
         if (!is_token(each)) return errc::subprotocol_invalid;
+    if (const auto error = check_deflate(handshake->deflate)) return error;
     return check_own_headers(handshake->headers);
 }
 

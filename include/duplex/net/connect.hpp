@@ -90,6 +90,7 @@ private:
         if (url_error_) return url_error_;
         const std::array<std::byte, 16> nonce{};
         if (const auto error = client_handshake{}.start(to_, options_.for_handshake(), nonce)) return error;
+        if (const auto error = check_deflate(options_.deflate)) return error;
         if (const auto error = find_proxy()) return error;
         const bool secures = to_.secure || (proxy_ && proxy_->kind == proxy_kind::https);
         if (!secures || options_.security) return {};

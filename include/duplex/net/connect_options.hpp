@@ -30,6 +30,8 @@ struct connect_options {
     tls_client_options tls{};
     /// Made beforehand, for many connections; then `tls` is not looked at.
     std::shared_ptr<const client_security> security{};
+    /// Offers permessage-deflate (RFC 7692); none: it doesn't. See duplex/deflate.hpp.
+    std::optional<deflate_options> deflate{};
     connection_options connection{};
     /// A `websocket` that is given them connects again by itself; `async_connect` does not look at them.
     std::optional<reconnect_options> reconnect{};
@@ -40,6 +42,7 @@ struct connect_options {
         made.headers = headers;
         made.origin = origin;
         made.user_agent = user_agent;
+        made.deflate = deflate;
         made.limits = connection.http;
         return made;
     }

@@ -58,6 +58,13 @@ enum class send_status : std::uint8_t {
     no_random, ///< the system gave no bytes for a masking key
 };
 
+/// Whether a message is compressed, where permessage-deflate was agreed (RFC 7692).
+enum class compression : std::uint8_t {
+    automatic, ///< where it is long enough, and gets shorter (`deflate_options`)
+    none,      ///< it travels plain: it has been compressed before, or holds a secret next to a peer's words
+    always,    ///< however short it is and whatever became of the last ones
+};
+
 /// What is known of a text to send. One that was received, or checked before, need not be looked at again.
 enum class text_is : std::uint8_t { unchecked, utf8 };
 

@@ -5,6 +5,7 @@
 #include <duplex/core/frame_header.hpp>
 #include <duplex/core/mask.hpp>
 #include <duplex/core/utf8.hpp>
+#include <duplex/deflate/message_codec.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -34,11 +35,12 @@ public:
             // RFC 6455 5.4: fragments of one message are not interleaved with another's.
             if (in_message_) return errc::expected_continuation;
             in_message_ = true;
+            compressed_ = (header.rsv & rsv_compressed) != 0;
             op_ = header.op;
             size_ = 0;
             fragments_ = 1;
         }
-        if (header.length > max_bytes_ - size_) return errc::message_too_big;
+        if (header.length > most_bytes() - size_) return errc::message_too_big;
         size_ += static_cast<std::size_t>(header.length);
         return errc{};
     }
@@ -58,6 +60,23 @@ public:
         } else if (header.masked) {
             mask(piece, header.key, offset);
         }
+        return errc{};
+    }
+
+    /// Unmasks a piece of a compressed message where it lies, and appends what it expands to, which
+    /// is checked.
+    [[nodiscard]] errc expand(std::span<std::byte> piece, const frame_header& header, std::size_t offset,
+                              bool message_ends, message_codec& codec) noexcept {
+        if (header.masked) mask(piece, header.key, offset);
+        const std::size_t before = buffer_.size();
+        const std::size_t room = max_bytes_ - expanded_;
+        const std::size_t limit = room > static_cast<std::size_t>(-1) - before ? room : before + room;
+        if (const errc broken = codec.expand(piece, message_ends, buffer_, limit); broken != errc{})
+            return broken;
+        const auto expanded = buffer_.bytes().subspan(before);
+        expanded_ += expanded.size();
+        if (op_ == opcode::text && (!utf8_.feed(expanded) || (message_ends && !utf8_.complete())))
+            return errc::invalid_utf8;
         return errc{};
     }
 
@@ -101,11 +120,14 @@ public:
     /// Ends the message; its op() and bytes() stay until the next one begins.
     void end_message() noexcept {
         in_message_ = false;
+        expanded_ = 0;
         utf8_.reset();
     }
 
     [[nodiscard]] opcode op() const noexcept { return op_; }
     [[nodiscard]] bool in_message() const noexcept { return in_message_; }
+    /// Whether the message goes through `expand`.
+    [[nodiscard]] bool compressed() const noexcept { return compressed_; }
     [[nodiscard]] bool first_frame() const noexcept { return fragments_ == 1; }
     [[nodiscard]] bool holds_bytes() const noexcept { return !buffer_.empty(); }
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return buffer_.bytes(); }
@@ -120,6 +142,14 @@ public:
 
 private:
     static constexpr std::size_t first_room = 4096;
+
+    /// What of a message may come. One that deflate could not shrink has grown by no more than this (RFC 1951
+    /// 3.2.4: blocks that are stored).
+    [[nodiscard]] std::size_t most_bytes() const noexcept {
+        if (!compressed_) return max_bytes_;
+        const std::size_t grown = max_bytes_ + max_bytes_ / 1024 + 64;
+        return std::max(grown, max_bytes_);
+    }
 
     [[nodiscard]] std::byte* room_for(std::size_t more, std::uint64_t rest, bool message_ends) noexcept {
         const std::size_t needed = buffer_.size() + more;
@@ -137,10 +167,12 @@ private:
     std::size_t max_fragments_;
     std::size_t size_ = 0; ///< of the message, as far as headers have announced it
     std::size_t fragments_ = 0;
+    std::size_t expanded_ = 0; ///< bytes of a compressed message so far
     byte_buffer buffer_;
     utf8_validator utf8_;
     opcode op_ = opcode::binary;
     bool in_message_ = false;
+    bool compressed_ = false;
 };
 
 } // namespace duplex

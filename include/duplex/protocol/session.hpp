@@ -6,6 +6,7 @@
 #include <duplex/core/random.hpp>
 #include <duplex/core/role.hpp>
 #include <duplex/core/utf8.hpp>
+#include <duplex/deflate/message_codec.hpp>
 #include <duplex/protocol/closing.hpp>
 #include <duplex/protocol/detail/receiving.hpp>
 #include <duplex/protocol/event.hpp>
@@ -56,6 +57,14 @@ public:
             fail(errc::out_of_memory);
     }
 
+    /// Compresses from now on, and takes what is compressed (RFC 7692): before anything is sent or received.
+    void use(std::unique_ptr<message_codec> codec) noexcept {
+        codec_ = std::move(codec);
+        frames_plainly_ = self_ == role::server && !codec_;
+    }
+    /// What compresses; null where permessage-deflate was not agreed.
+    [[nodiscard]] const message_codec* codec() const noexcept { return codec_.get(); }
+
     // --- receiving ---
 
     /// Lends the bytes of one read. They are unmasked in place and must stay until `next` has said
@@ -101,10 +110,11 @@ public:
 
     /// Queues a text or binary message; the payload is copied.
     DUPLEX_ALWAYS_INLINE send_status send(opcode op, std::span<const std::byte> payload,
-                                          text_is text = text_is::unchecked) noexcept {
+                                          text_is text = text_is::unchecked,
+                                          compression how = compression::automatic) noexcept {
         if (send_small(op, payload, text)) [[likely]]
             return send_status::ok;
-        return send_copy(op, payload, text);
+        return send_copy(op, payload, text, how);
     }
 
     /// The same for the most frequent case alone, as a function to inline: a short message that a server
@@ -117,8 +127,9 @@ public:
     }
 
     /// Queues a message whose payload is taken over; it is left alone where it isn't accepted.
-    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked) noexcept {
-        return send_data(op, text, payload.bytes(), [&](const frame_header& header) {
+    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked,
+                     compression how = compression::automatic) noexcept {
+        return send_data(op, text, how, payload.bytes(), [&](const frame_header& header) {
             return queue_->push_owned(header, std::move(payload));
         });
     }
@@ -130,7 +141,7 @@ public:
                               text_is text = text_is::unchecked) noexcept {
         if (self_ == role::client || payload.size() < send_queue::reference_threshold)
             return send(op, payload, text);
-        return send_data(op, text, payload,
+        return send_data(op, text, compression::automatic, payload,
                          [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
     }
 
@@ -142,9 +153,10 @@ public:
     /// Queues a message that was encoded before.
     send_status send(const prepared_message& message) noexcept;
 
-    /// Queues one frame of a message that is sent in pieces (RFC 6455 5.4): `op` counts for the first one,
-    /// the last one ends it. No other message can be sent in between.
-    send_status send_fragment(opcode op, std::span<const std::byte> payload, bool last) noexcept;
+    /// Queues one frame of a message that is sent in pieces (RFC 6455 5.4): `op` and `how` count for the
+    /// first one, the last one ends it. No other message can be sent in between.
+    send_status send_fragment(opcode op, std::span<const std::byte> payload, bool last,
+                              compression how = compression::automatic) noexcept;
 
     /// Queues a Ping of at most 125 bytes (RFC 6455 5.5.2). It overtakes data.
     send_status ping(std::span<const std::byte> payload) noexcept {
@@ -318,11 +330,18 @@ private:
     [[nodiscard]] event fail_now(errc why) noexcept;
     [[nodiscard]] event report_failure() noexcept;
 
-    send_status send_copy(opcode op, std::span<const std::byte> payload, text_is text) noexcept;
+    send_status send_copy(opcode op, std::span<const std::byte> payload, text_is text,
+                          compression how) noexcept;
     template <class Push>
-    send_status send_data(opcode op, text_is text, std::span<const std::byte> payload, Push push) noexcept;
+    send_status send_data(opcode op, text_is text, compression how, std::span<const std::byte> payload,
+                          Push push) noexcept;
     template <class Push>
-    send_status send_frame(opcode op, bool fin, std::span<const std::byte> payload, Push push) noexcept;
+    send_status send_frame(opcode op, bool fin, std::size_t size, Push push) noexcept;
+    template <class Push>
+    send_status push_frame(opcode op, bool fin, std::size_t size, Push push, std::uint8_t rsv = 0) noexcept;
+    [[nodiscard]] bool compresses(compression how, std::size_t size) noexcept;
+    [[nodiscard]] bool shrink(std::span<const std::byte> payload, byte_buffer& smaller) noexcept;
+    send_status push_compressed(opcode op, bool fin, byte_buffer&& compressed, bool first = true) noexcept;
     send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
     [[nodiscard]] send_status begin_control(opcode op, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status push_close(close_code code, std::string_view reason) noexcept;
@@ -360,15 +379,18 @@ private:
     keepalive keepalive_;
     time_point now_;
     std::unique_ptr<send_queue> queue_;
+    std::unique_ptr<message_codec> codec_;
     std::uint64_t data_count_ = 0;    ///< data bytes written, while there is no queue
     std::uint64_t control_count_ = 0; ///< control bytes written, while there is no queue
     closing closing_;
     utf8_validator outgoing_utf8_; ///< of a text message sent in fragments
     errc error_ = errc::closed;
     role self_;
-    bool failure_pending_ = false; ///< `failed` has not been reported yet
+    bool frames_plainly_ = self_ == role::server; ///< neither masked nor compressed
+    bool failure_pending_ = false;                ///< `failed` has not been reported yet
     bool sending_fragments_ = false;
     bool outgoing_text_ = false;
+    bool outgoing_compressed_ = false;
     bool close_pushed_ = false;
     bool deadline_closer_ = false;
     bool ping_refused_ = false; ///< the keepalive Ping waits for room in the queue

@@ -42,6 +42,7 @@ struct opening_parts {
     std::string_view to_write{};
     /// Set by an accept that first has to read the request.
     std::shared_ptr<const server_handshake_options> accept_options{};
+    std::optional<deflate_options> deflate{}; ///< accepted or offered
     bool refused = false;    ///< the answer is written; the peer's end is awaited
     bool initiating = false; ///< inside the function that began the operation
     bool forgotten = false;  ///< nobody will look at its outcome

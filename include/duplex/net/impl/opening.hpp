@@ -113,7 +113,10 @@ void connection_state<Stream>::handshake(const uri& to, const client_handshake_o
                                          waiter<std::error_code>& done) {
     if (!opening_start(role::client, done)) return;
     auto client = client_opening::make();
-    if (const auto error = client->handshake.start(to, options)) return opening_done(error);
+    auto wrong = check_deflate(options.deflate);
+    if (!wrong) wrong = client->handshake.start(to, options);
+    if (wrong) return opening_done(wrong);
+    opening_->deflate = options.deflate;
     const auto request = client->handshake.request();
     opening_->client = std::move(client);
     opening_->to_write = request;
@@ -166,7 +169,9 @@ void connection_state<Stream>::opening_request_ready() {
         return waiting->complete(completion::post, {});
     }
     const auto options = std::exchange(now.accept_options, nullptr);
-    const auto error = now.server->accept(*options);
+    auto error = check_deflate(options->deflate);
+    if (!error) error = now.server->accept(*options);
+    now.deflate = options->deflate;
     if (error && now.server->response().empty()) {
         // The caller's own mistake: the request can still be answered.
         auto* waiting = std::exchange(now.waiting, nullptr);
@@ -245,6 +250,11 @@ DUPLEX_RARE void connection_state<Stream>::cancel_opening() {
 template <class Stream>
 void connection_state<Stream>::become_open(role self, handshake_outcome&& outcome) {
     session_ = session{self, session_.shared_options(), service_->now()};
+    if (outcome.deflate && opening_->deflate) {
+        auto codec = default_codec(self, *outcome.deflate, *opening_->deflate);
+        if (!codec) session_.fail(errc::out_of_memory);
+        session_.use(std::move(codec));
+    }
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     const auto how = opening_->initiating ? completion::post : completion::dispatch;
     const bool forgotten = opening_->forgotten;

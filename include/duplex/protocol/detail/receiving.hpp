@@ -7,6 +7,7 @@
 #include <duplex/protocol/frame_decoder.hpp>
 #include <duplex/protocol/message_assembler.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <new>
 
@@ -15,8 +16,8 @@ namespace duplex::detail {
 /// What a session needs while something is arriving that is more than a short message in one piece. Between
 /// messages it has none.
 struct receiving {
-    receiving(role self, const limits& limits) noexcept
-        : decoder{self}
+    receiving(role self, const limits& limits, std::uint8_t allowed_rsv) noexcept
+        : decoder{self, allowed_rsv}
         , assembler{limits.message_bytes, limits.message_fragments} {}
 
     /// Nothing of it is needed for what comes next.
@@ -43,9 +44,10 @@ struct give_receiving_back {
 using receiving_ptr = std::unique_ptr<receiving, give_receiving_back>;
 
 /// Null when memory ran out.
-[[nodiscard]] inline receiving_ptr begin_receiving(role self, const limits& limits) noexcept {
+[[nodiscard]] inline receiving_ptr begin_receiving(role self, const limits& limits,
+                                                   std::uint8_t allowed_rsv) noexcept {
     void* const memory = warm_slot<receiving>::take();
-    return receiving_ptr{memory != nullptr ? ::new (memory) receiving{self, limits} : nullptr};
+    return receiving_ptr{memory != nullptr ? ::new (memory) receiving{self, limits, allowed_rsv} : nullptr};
 }
 
 } // namespace duplex::detail

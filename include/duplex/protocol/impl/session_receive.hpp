@@ -45,7 +45,8 @@ inline event session::next_of_any_kind() noexcept {
     }
     if (!receiving_) {
         if (window_.empty()) return {};
-        receiving_ = detail::begin_receiving(self_, options_->limits);
+        receiving_ =
+            detail::begin_receiving(self_, options_->limits, codec_ ? rsv_compressed : std::uint8_t{0});
         if (!receiving_) [[unlikely]]
             return fail_now(errc::out_of_memory);
     }
@@ -81,18 +82,24 @@ inline event session::next_in(detail::receiving& in) noexcept {
         if (decoder.remaining() != 0 && decoder.unread() == 0) return {};
         const frame_header& header = decoder.header();
         const std::size_t offset = decoder.offset();
-        const auto piece = decoder.take_payload();
+        auto piece = decoder.take_payload();
         if (is_control(header.op)) {
             if (header.masked) mask(piece, header.key, offset);
             return take_control(in, piece);
         }
 
         const bool frame_ends = decoder.remaining() == 0;
-        const bool in_place = options_->deliver_fragments ||
-                              (frame_ends && header.fin && offset == 0 && in.assembler.first_frame());
-        const errc broken = in_place
-                                ? in.assembler.check_in_place(piece, header, offset, frame_ends && header.fin)
-                                : in.assembler.append(piece, header, offset, decoder.remaining());
+        const bool message_ends = frame_ends && header.fin;
+        errc broken{};
+        if (in.assembler.compressed()) {
+            broken = in.assembler.expand(piece, header, offset, message_ends, *codec_);
+            piece = {};
+        } else if (options_->deliver_fragments ||
+                   (message_ends && offset == 0 && in.assembler.first_frame())) {
+            broken = in.assembler.check_in_place(piece, header, offset, message_ends);
+        } else {
+            broken = in.assembler.append(piece, header, offset, decoder.remaining());
+        }
         if (broken != errc{}) [[unlikely]]
             return fail_now(broken);
         if (!frame_ends && !options_->deliver_fragments) return {};
@@ -118,6 +125,7 @@ inline std::span<std::byte> session::room_in_message() noexcept {
     const frame_header& header = in.decoder.header();
     if (!in.in_frame || options_->deliver_fragments || !window_.empty() || is_control(header.op)) return {};
     if (in.decoder.remaining() < direct_threshold || !closing_.may_receive()) return {};
+    if (in.assembler.compressed()) return {};
     return in.assembler.direct(in.decoder.remaining(), header.fin);
 }
 
@@ -126,6 +134,10 @@ inline event session::end_frame(detail::receiving& in, std::span<std::byte> piec
     const bool frame_ends = in.decoder.remaining() == 0;
     const bool message_ends = frame_ends && in.decoder.header().fin;
     in.in_frame = !frame_ends;
+    if ((message_ends || options_->deliver_fragments) && in.assembler.holds_bytes()) {
+        in.message_delivered = true;
+        piece = in.assembler.bytes();
+    }
     if (options_->deliver_fragments) {
         if (piece.empty() && !message_ends) return {};
         if (message_ends) {
@@ -138,10 +150,6 @@ inline event session::end_frame(detail::receiving& in, std::span<std::byte> piec
     if (!message_ends) return {};
     in.assembler.end_message();
     keepalive_.message_received(now_);
-    if (in.assembler.holds_bytes()) {
-        in.message_delivered = true;
-        piece = in.assembler.bytes();
-    }
     return {.what = event::kind::message, .op = in.assembler.op(), .payload = piece};
 }
 

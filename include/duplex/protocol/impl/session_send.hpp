@@ -7,11 +7,11 @@
 
 namespace duplex {
 
-/// Most messages are small, and a server's frames are not masked: where nothing stands in the way, such a
+/// Most messages are small, and most of a server's frames plain: where nothing stands in the way, such a
 /// message just goes behind the others. False, and nothing done, where anything does.
 DUPLEX_ALWAYS_INLINE bool session::send_small(opcode op, std::span<const std::byte> payload,
                                               text_is text) noexcept {
-    if (!queue_ || self_ != role::server) return false;
+    if (!queue_ || !frames_plainly_) return false;
     if (!closing_.may_send() || sending_fragments_) return false;
     if (op != opcode::binary && (op != opcode::text || text == text_is::unchecked)) return false;
     const std::size_t before = queue_->bytes();
@@ -22,14 +22,14 @@ DUPLEX_ALWAYS_INLINE bool session::send_small(opcode op, std::span<const std::by
 }
 
 DUPLEX_NEVER_INLINE inline send_status session::send_copy(opcode op, std::span<const std::byte> payload,
-                                                          text_is text) noexcept {
-    return send_data(op, text, payload,
+                                                          text_is text, compression how) noexcept {
+    return send_data(op, text, how, payload,
                      [&](const frame_header& header) { return queue_->push_copy(header, payload); });
 }
 
 template <class Push>
-inline send_status session::send_data(opcode op, text_is text, std::span<const std::byte> payload,
-                                      Push push) noexcept {
+inline send_status session::send_data(opcode op, text_is text, compression how,
+                                      std::span<const std::byte> payload, Push push) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
     // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
@@ -37,16 +37,53 @@ inline send_status session::send_data(opcode op, text_is text, std::span<const s
     if (op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text &&
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
-    return send_frame(op, true, payload, push);
+    if (compresses(how, payload.size())) {
+        // What is not going to be queued must not enter the window that the peer shares.
+        if (const auto status = admit(payload.size()); status != send_status::ok) return status;
+        if (byte_buffer smaller; shrink(payload, smaller))
+            return push_compressed(op, true, std::move(smaller));
+    }
+    return send_frame(op, true, payload.size(), push);
 }
 
 template <class Push>
-inline send_status session::send_frame(opcode op, bool fin, std::span<const std::byte> payload,
-                                       Push push) noexcept {
-    if (const auto status = admit(payload.size()); status != send_status::ok) return status;
+inline send_status session::send_frame(opcode op, bool fin, std::size_t size, Push push) noexcept {
+    const auto status = admit(size);
+    return status == send_status::ok ? push_frame(op, fin, size, push) : status;
+}
+
+/// A frame that was admitted.
+template <class Push>
+inline send_status session::push_frame(opcode op, bool fin, std::size_t size, Push push,
+                                       std::uint8_t rsv) noexcept {
     frame_header header;
-    if (!make_header(op, fin, payload.size(), header)) return send_status::no_random;
+    if (!make_header(op, fin, size, header)) return send_status::no_random;
+    header.rsv = rsv;
     return push(header) ? admitted() : send_status::out_of_memory;
+}
+
+inline bool session::compresses(compression how, std::size_t size) noexcept {
+    if (!codec_ || how == compression::none) return false;
+    return how == compression::always || codec_->worth_trying(size);
+}
+
+/// Whether the payload gets shorter; if it doesn't it travels plain, and the peer's window never sees it (RFC
+/// 7692 6: an endpoint chooses message by message).
+DUPLEX_NEVER_INLINE inline bool session::shrink(std::span<const std::byte> payload,
+                                                byte_buffer& smaller) noexcept {
+    if (codec_->compress(payload, true, smaller) && smaller.size() < payload.size()) return true;
+    codec_->discard();
+    return false;
+}
+
+inline send_status session::push_compressed(opcode op, bool fin, byte_buffer&& compressed,
+                                            bool first) noexcept {
+    const auto status = push_frame(
+        op, fin, compressed.size(),
+        [&](const frame_header& header) { return queue_->push_owned(header, std::move(compressed)); },
+        first ? rsv_compressed : std::uint8_t{0});
+    if (!accepted(status)) codec_->discard();
+    return status;
 }
 
 /// Whether so many bytes more may be queued, and a queue to take them.
@@ -68,7 +105,7 @@ inline send_status session::send_back(opcode op, std::span<const std::byte> payl
         payload.data() != assembled.data() || payload.size() != assembled.size() ||
         payload.size() < send_queue::reference_threshold)
         return send(op, payload, text);
-    return send_data(op, text, payload,
+    return send_data(op, text, compression::automatic, payload,
                      [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
 }
 
@@ -79,15 +116,21 @@ inline send_status session::send(const prepared_message& message) noexcept {
     // Its text was checked when it was made.
     const auto payload = message.payload();
     if (self_ == role::client)
-        return send_data(message.op(), text_is::utf8, payload,
+        return send_data(message.op(), text_is::utf8, compression::automatic, payload,
                          [&](const frame_header& header) { return queue_->push_copy(header, payload); });
     if (!closing_.may_send()) return send_status::not_open;
     if (sending_fragments_) return send_status::message_unfinished;
     if (const auto status = admit(payload.size()); status != send_status::ok) return status;
+    if (const auto* const twin = codec_ ? message.compressed_for(*codec_) : nullptr) {
+        // The peer's window holds it from now on, and ours doesn't.
+        codec_->discard();
+        return queue_->push_prepared(*twin) ? admitted() : send_status::out_of_memory;
+    }
     return queue_->push_prepared(message) ? admitted() : send_status::out_of_memory;
 }
 
-inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last) noexcept {
+inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last,
+                                          compression how) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     const bool first = !sending_fragments_;
     if (first) {
@@ -100,10 +143,24 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
     if (outgoing_text_ && options_->check_outgoing_text &&
         (!checked.feed(payload) || (last && !checked.complete())))
         return send_status::text_not_utf8;
-    const auto status =
-        send_frame(first ? op : opcode::continuation, last, payload,
-                   [&](const frame_header& header) { return queue_->push_copy(header, payload); });
+    const bool compressed = first ? compresses(how, payload.size()) : outgoing_compressed_;
+    const opcode frame_op = first ? op : opcode::continuation;
+    auto status = send_status::out_of_memory;
+    if (!compressed) {
+        status = send_frame(frame_op, last, payload.size(),
+                            [&](const frame_header& header) { return queue_->push_copy(header, payload); });
+    } else if (status = admit(payload.size()); status == send_status::ok) {
+        byte_buffer smaller;
+        status = send_status::out_of_memory;
+        if (codec_->compress(payload, last, smaller))
+            status = push_compressed(frame_op, last, std::move(smaller), first);
+        else
+            codec_->discard();
+        // Half a compressed message can't be continued: what has been sent of it would not be understood.
+        if (!accepted(status) && !first) fail(errc::out_of_memory);
+    }
     if (accepted(status)) {
+        outgoing_compressed_ = compressed;
         outgoing_utf8_ = checked;
         sending_fragments_ = !last;
     }
