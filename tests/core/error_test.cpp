@@ -57,11 +57,14 @@ TEST_CASE("every row is filled") {
 TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::reserved_bits_set).name == "reserved_bits_set");
     CHECK(duplex::explain(errc::close_reason_not_utf8).name == "close_reason_not_utf8");
+    CHECK(duplex::explain(errc::deflate_data_invalid).name == "deflate_data_invalid");
     CHECK(duplex::explain(errc::message_too_big).name == "message_too_big");
+    CHECK(duplex::explain(errc::deflate_ratio_exceeded).name == "deflate_ratio_exceeded");
     CHECK(duplex::explain(errc::close_timeout).name == "close_timeout");
     CHECK(duplex::explain(errc::http_start_line_invalid).name == "http_start_line_invalid");
     CHECK(duplex::explain(errc::method_not_get).name == "method_not_get");
     CHECK(duplex::explain(errc::upgrade_refused).name == "upgrade_refused");
+    CHECK(duplex::explain(errc::deflate_answer_invalid).name == "deflate_answer_invalid");
     CHECK(duplex::explain(errc::proxy_refused).name == "proxy_refused");
     CHECK(duplex::explain(errc::proxy_answer_invalid).name == "proxy_answer_invalid");
     CHECK(duplex::explain(errc::url_invalid).name == "url_invalid");
@@ -69,6 +72,7 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::tls_not_spoken).name == "tls_not_spoken");
     CHECK(duplex::explain(errc::tls_handshake_failed).name == "tls_handshake_failed");
     CHECK(duplex::explain(errc::tls_ca_invalid).name == "tls_ca_invalid");
+    CHECK(duplex::explain(errc::deflate_option_invalid).name == "deflate_option_invalid");
     CHECK(duplex::explain(errc::origin_invalid).name == "origin_invalid");
     CHECK(duplex::explain(errc::host_not_numeric).name == "host_not_numeric");
     CHECK(duplex::explain(errc::fragments_not_taken).name == "fragments_not_taken");
@@ -91,6 +95,8 @@ TEST_CASE("each broken rule has the Close code that RFC 6455 7.4.1 names") {
     CHECK(duplex::close_code_for(errc::close_code_invalid) == close_code::protocol_error);
     CHECK(duplex::close_code_for(errc::invalid_utf8) == close_code::invalid_payload);
     CHECK(duplex::close_code_for(errc::close_reason_not_utf8) == close_code::invalid_payload);
+    CHECK(duplex::close_code_for(errc::deflate_data_invalid) == close_code::invalid_payload);
+    CHECK(duplex::close_code_for(errc::deflate_ratio_exceeded) == close_code::policy_violation);
     CHECK(duplex::close_code_for(errc::message_too_big) == close_code::message_too_big);
     CHECK(duplex::close_code_for(errc::too_many_fragments) == close_code::policy_violation);
     CHECK(duplex::close_code_for(errc::idle_timeout) == close_code::going_away);

@@ -15,7 +15,7 @@ namespace duplex {
 /// Every rule that can be broken, by the peer, by the caller or by time. Each value names one rule; `explain`
 /// tells the rule in words, its source and what goes to the peer.
 enum class errc : std::uint8_t {
-    // Frames and messages (RFC 6455 5): the peer's fault.
+    // Frames and messages (RFC 6455 5, RFC 7692 7): the peer's fault.
     reserved_bits_set = 1,
     reserved_opcode,
     unmasked_frame,
@@ -30,10 +30,12 @@ enum class errc : std::uint8_t {
     close_body_too_short,
     close_code_invalid,
     close_reason_not_utf8,
+    deflate_data_invalid,
 
     // Limits (core/limits.hpp).
     message_too_big,
     too_many_fragments,
+    deflate_ratio_exceeded,
     queue_full,
     start_line_too_long,
     head_too_long,
@@ -76,6 +78,7 @@ enum class errc : std::uint8_t {
     accept_invalid,
     subprotocol_not_offered,
     extension_not_offered,
+    deflate_answer_invalid,
 
     // A proxy on the way to the server (RFC 9110 9.3.6, RFC 1928).
     proxy_refused,
@@ -108,6 +111,7 @@ enum class errc : std::uint8_t {
     tls_key_invalid,
     tls_key_mismatch,
     tls_ca_invalid,
+    deflate_option_invalid,
     header_name_invalid,
     header_value_invalid,
     header_reserved,

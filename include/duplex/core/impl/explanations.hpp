@@ -77,6 +77,10 @@ inline constexpr auto explanations = [] {
                   "close_reason_not_utf8|"
                   "the reason of a Close frame is not UTF-8|"
                   "RFC 6455 5.5.1"},
+        explained{errc::deflate_data_invalid, protocol_violation, cc::invalid_payload, 0,
+                  "deflate_data_invalid|"
+                  "a compressed message is no DEFLATE data, or ends amid it|"
+                  "RFC 7692 7.2.2"},
 
         explained{errc::message_too_big, limit_exceeded, cc::message_too_big, 0,
                   "message_too_big|"
@@ -86,6 +90,10 @@ inline constexpr auto explanations = [] {
                   "too_many_fragments|"
                   "a message has more frames than limits::message_fragments|"
                   "RFC 6455 10.4"},
+        explained{errc::deflate_ratio_exceeded, limit_exceeded, cc::policy_violation, 0,
+                  "deflate_ratio_exceeded|"
+                  "a compressed message inflates to more than deflate_options::max_ratio times its size|"
+                  "deflate_options::max_ratio"},
         explained{errc::queue_full, limit_exceeded, none, 0,
                   "queue_full|"
                   "the message would pass limits::queue_bytes; it was not queued|"
@@ -226,6 +234,10 @@ inline constexpr auto explanations = [] {
                   "extension_not_offered|"
                   "the server uses an extension that was not offered|"
                   "RFC 6455 4.1"},
+        explained{errc::deflate_answer_invalid, handshake_failure, none, 0,
+                  "deflate_answer_invalid|"
+                  "the server's answer to the offer of permessage-deflate is malformed or grants too little|"
+                  "RFC 7692 7.1"},
 
         explained{errc::proxy_refused, handshake_failure, none, 0,
                   "proxy_refused|"
@@ -332,6 +344,10 @@ inline constexpr auto explanations = [] {
                   "tls_ca_invalid|"
                   "the certificates to trust are missing or no readable PEM|"
                   "ca_file, client_ca_file"},
+        explained{errc::deflate_option_invalid, misuse, none, 0,
+                  "deflate_option_invalid|"
+                  "a number among the options of permessage-deflate is out of its range|"
+                  "deflate_options"},
         explained{errc::header_name_invalid, misuse, none, 0,
                   "header_name_invalid|"
                   "a header name is not a token|"
