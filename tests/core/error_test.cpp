@@ -72,6 +72,7 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::tls_not_spoken).name == "tls_not_spoken");
     CHECK(duplex::explain(errc::tls_handshake_failed).name == "tls_handshake_failed");
     CHECK(duplex::explain(errc::tls_ca_invalid).name == "tls_ca_invalid");
+    CHECK(duplex::explain(errc::deflate_not_available).name == "deflate_not_available");
     CHECK(duplex::explain(errc::deflate_option_invalid).name == "deflate_option_invalid");
     CHECK(duplex::explain(errc::origin_invalid).name == "origin_invalid");
     CHECK(duplex::explain(errc::host_not_numeric).name == "host_not_numeric");

@@ -111,6 +111,7 @@ enum class errc : std::uint8_t {
     tls_key_invalid,
     tls_key_mismatch,
     tls_ca_invalid,
+    deflate_not_available,
     deflate_option_invalid,
     header_name_invalid,
     header_value_invalid,

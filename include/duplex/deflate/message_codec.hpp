@@ -7,7 +7,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
+#include <system_error>
 
 namespace duplex {
 
@@ -46,6 +48,9 @@ public:
     /// stays.
     virtual void release() noexcept = 0;
 
+    /// Of what its compressor refers to.
+    [[nodiscard]] virtual int window_bits() const noexcept = 0;
+
     /// Bytes held now, roughly.
     [[nodiscard]] virtual std::size_t memory() const noexcept = 0;
 };
@@ -59,6 +64,14 @@ namespace detail {
 /// How connections get a codec. Set where a source of the program includes duplex/deflate.hpp; others go
 /// without zlib, and without permessage-deflate.
 inline codec_maker default_codec = nullptr;
+
+/// What keeps a connection from compressing as it is asked to.
+[[nodiscard]] inline std::error_code check_deflate(const std::optional<deflate_options>& wanted) noexcept {
+    if (!wanted) return {};
+    if (default_codec == nullptr) return errc::deflate_not_available;
+    const errc wrong = check(*wanted);
+    return wrong == errc{} ? std::error_code{} : make_error_code(wrong);
+}
 
 } // namespace detail
 } // namespace duplex

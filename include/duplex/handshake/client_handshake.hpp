@@ -44,7 +44,7 @@ struct client_handshake_options {
     std::string extensions{};          ///< offered, as in Sec-WebSocket-Extensions; empty: none
     /// Offers permessage-deflate (RFC 7692), behind `extensions`.
     std::optional<deflate_options> deflate{};
-    http_limits limits{};              ///< for the answer
+    http_limits limits{}; ///< for the answer
 };
 
 /// The client's side of the opening handshake (RFC 6455 4.1) as bytes out and bytes in: start, send
@@ -104,8 +104,9 @@ public:
 
     /// Complete once `receive` or `eof` said done. Errors: those of `head_parser`, `errc::upgrade_refused`
     /// (with the answer's status, headers and body), `http_version_unsupported`, `upgrade_header_invalid`,
-    /// `connection_header_invalid`, `accept_invalid`, `extension_list_invalid`, `extension_not_offered`, `deflate_answer_invalid`,
-    /// `subprotocol_not_offered`, `connection_lost`; `not_open` where nothing was started.
+    /// `connection_header_invalid`, `accept_invalid`, `extension_list_invalid`, `extension_not_offered`,
+    /// `deflate_answer_invalid`, `subprotocol_not_offered`, `connection_lost`; `not_open` where nothing was
+    /// started.
     [[nodiscard]] const handshake_outcome& outcome() const noexcept { return outcome_; }
     [[nodiscard]] handshake_outcome take_outcome() noexcept { return std::move(outcome_); }
 
@@ -151,7 +152,8 @@ private:
         offered_extensions_ = trim(options.extensions);
         deflate_ = options.deflate;
         if (deflate_)
-            offered_extensions_.append(offered_extensions_.empty() ? "" : ", ").append(deflate_offer(*deflate_));
+            offered_extensions_.append(offered_extensions_.empty() ? "" : ", ")
+                .append(deflate_offer(*deflate_));
 
         request_.reserve(512);
         append_request_line(request_, "GET", to.target);

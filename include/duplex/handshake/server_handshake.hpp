@@ -40,8 +40,8 @@ struct server_handshake_options {
     std::string extensions{};           ///< accepted, as in Sec-WebSocket-Extensions; empty: none
     /// Takes an offer of permessage-deflate (RFC 7692); then `extensions` is not looked at.
     std::optional<deflate_options> deflate{};
-    bool secure = false;                ///< the page's own scheme is https: TLS here or at a proxy in front
-    http_limits limits{};               ///< for the request; to be given to the constructor
+    bool secure = false;  ///< the page's own scheme is https: TLS here or at a proxy in front
+    http_limits limits{}; ///< for the request; to be given to the constructor
 };
 
 /// Most subprotocols in one request.

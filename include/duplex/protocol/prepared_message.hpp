@@ -113,7 +113,7 @@ private:
     }
 
     /// Of threads that make it at the same time one is the first.
-    [[nodiscard]] DUPLEX_NEVER_INLINE const prepared_message* make_twin() const noexcept;
+    [[nodiscard]] const prepared_message* make_twin() const noexcept;
 
     static const prepared_message none_;
 
@@ -127,7 +127,7 @@ private:
 inline const prepared_message prepared_message::none_{};
 
 /// With a window of its own, since what the peers have seen before differs.
-inline const prepared_message* prepared_message::make_twin() const noexcept {
+DUPLEX_NEVER_INLINE inline const prepared_message* prepared_message::make_twin() const noexcept {
     const prepared_message* made = &none_;
     constexpr deflate_params alone{.server_no_context_takeover = true, .client_no_context_takeover = true};
     if (const auto codec = detail::default_codec ? detail::default_codec(role::server, alone, {}) : nullptr) {

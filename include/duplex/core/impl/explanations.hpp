@@ -344,6 +344,11 @@ inline constexpr auto explanations = [] {
                   "tls_ca_invalid|"
                   "the certificates to trust are missing or no readable PEM|"
                   "ca_file, client_ca_file"},
+        explained{
+            errc::deflate_not_available, misuse, none, 0,
+            "deflate_not_available|"
+            "compression needs duplex/deflate.hpp, included in one source, and duplex::deflate, linked to|"
+            "RFC 7692"},
         explained{errc::deflate_option_invalid, misuse, none, 0,
                   "deflate_option_invalid|"
                   "a number among the options of permessage-deflate is out of its range|"

@@ -43,9 +43,9 @@ struct opening_parts {
     /// Set by an accept that first has to read the request.
     std::shared_ptr<const server_handshake_options> accept_options{};
     std::optional<deflate_options> deflate{}; ///< accepted or offered
-    bool refused = false;    ///< the answer is written; the peer's end is awaited
-    bool initiating = false; ///< inside the function that began the operation
-    bool forgotten = false;  ///< nobody will look at its outcome
+    bool refused = false;                     ///< the answer is written; the peer's end is awaited
+    bool initiating = false;                  ///< inside the function that began the operation
+    bool forgotten = false;                   ///< nobody will look at its outcome
 
     /// The server's side, begun if need be.
     [[nodiscard]] server_handshake& as_server() { return server ? *server : server.emplace(options.http); }
