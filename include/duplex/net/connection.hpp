@@ -40,16 +40,21 @@ class connection_handle {
 public:
     connection_handle() noexcept = default;
 
-    send_status send(std::string_view text) const { return send(opcode::text, as_bytes(text)); }
-    send_status send(std::span<const std::byte> binary) const { return send(opcode::binary, binary); }
+    send_status send(std::string_view text, compression how = compression::automatic) const {
+        return send(opcode::text, as_bytes(text), how);
+    }
+    send_status send(std::span<const std::byte> binary, compression how = compression::automatic) const {
+        return send(opcode::binary, binary, how);
+    }
     send_status send(const message& copied) const {
         return state_ ? state_->send(copied.op(), copied.bytes(), copied.checked()) : send_status::not_open;
     }
-    send_status send(opcode op, std::span<const std::byte> payload) const {
-        return state_ ? state_->send(op, payload) : send_status::not_open;
+    send_status send(opcode op, std::span<const std::byte> payload,
+                     compression how = compression::automatic) const {
+        return state_ ? state_->send(op, payload, text_is::unchecked, how) : send_status::not_open;
     }
-    send_status send(opcode op, byte_buffer&& payload) const {
-        return state_ ? state_->send(op, std::move(payload)) : send_status::not_open;
+    send_status send(opcode op, byte_buffer&& payload, compression how = compression::automatic) const {
+        return state_ ? state_->send(op, std::move(payload), text_is::unchecked, how) : send_status::not_open;
     }
     send_status send(const prepared_message& prepared) const {
         return state_ ? state_->send_prepared(prepared) : send_status::not_open;
@@ -253,9 +258,14 @@ public:
     // --- sending: any thread ---
 
     /// Queues a text message. `send_status` tells whether it was accepted; `text_not_utf8` where it is no
-    /// UTF-8. A moved-in payload that isn't accepted stays where it was.
-    send_status send(std::string_view text) { return handle().send(text); }
-    send_status send(std::span<const std::byte> binary) { return send(opcode::binary, binary); }
+    /// UTF-8. A moved-in payload that isn't accepted stays where it was. `how`: whether it is compressed,
+    /// where that was agreed.
+    send_status send(std::string_view text, compression how = compression::automatic) {
+        return handle().send(text, how);
+    }
+    send_status send(std::span<const std::byte> binary, compression how = compression::automatic) {
+        return send(opcode::binary, binary, how);
+    }
     send_status send(const message& copied) {
         return state_->send(copied.op(), copied.bytes(), copied.checked());
     }
@@ -267,8 +277,13 @@ public:
         if (!accepted(status)) moved = message{op, std::move(bytes), text};
         return status;
     }
-    send_status send(opcode op, std::span<const std::byte> payload) { return state_->send(op, payload); }
-    send_status send(opcode op, byte_buffer&& payload) { return state_->send(op, std::move(payload)); }
+    send_status send(opcode op, std::span<const std::byte> payload,
+                     compression how = compression::automatic) {
+        return state_->send(op, payload, text_is::unchecked, how);
+    }
+    send_status send(opcode op, byte_buffer&& payload, compression how = compression::automatic) {
+        return state_->send(op, std::move(payload), text_is::unchecked, how);
+    }
     send_status send(const prepared_message& prepared) { return state_->send_prepared(prepared); }
 
     /// Queues a Ping of at most 125 bytes; the peer's Pong is seen by `on_pong`.

@@ -22,6 +22,7 @@ struct inbox_item {
     kind what = kind::message;
     opcode op = opcode::binary;
     text_is text = text_is::unchecked;
+    compression how = compression::automatic;
     close_code code = close_code::normal;
     byte_buffer payload;
     prepared_message prepared;

@@ -152,8 +152,10 @@ public:
     // --- writing (impl/write.hpp) ---
 
     /// Any thread.
-    send_status send(opcode op, std::span<const std::byte> payload, text_is text = text_is::unchecked);
-    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked);
+    send_status send(opcode op, std::span<const std::byte> payload, text_is text = text_is::unchecked,
+                     compression how = compression::automatic);
+    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked,
+                     compression how = compression::automatic);
     send_status send_prepared(const prepared_message& message);
     send_status ping(std::span<const std::byte> payload);
     std::error_code close(close_code code, std::string_view reason);
@@ -418,7 +420,7 @@ private:
         defer();
     }
     template <class Payload>
-    send_status send_any(opcode op, Payload&& payload, text_is text);
+    send_status send_any(opcode op, Payload&& payload, text_is text, compression how);
     send_status queued(send_status status);
     void await_sent(send_status status, listed_waiter<std::error_code>& done);
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);

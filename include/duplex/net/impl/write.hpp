@@ -9,21 +9,21 @@ namespace duplex::detail {
 /// A message that answers another, as most do, is on the way here.
 template <class Stream>
 DUPLEX_NEVER_INLINE send_status connection_state<Stream>::send(opcode op, std::span<const std::byte> payload,
-                                                               text_is text) {
+                                                               text_is text, compression how) {
     if (is_open() && here() && corked_ && !inbox_.load(std::memory_order_acquire) &&
         session_.send_small(op, payload, text)) [[likely]]
         return send_status::ok;
-    return send_any(op, payload, text);
+    return send_any(op, payload, text, how);
 }
 
 template <class Stream>
-send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, text_is text) {
-    return send_any(op, std::move(payload), text);
+send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, text_is text, compression how) {
+    return send_any(op, std::move(payload), text, how);
 }
 
 template <class Stream>
 template <class Payload>
-send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, text_is text) {
+send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, text_is text, compression how) {
     constexpr bool owned = std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>;
     // Also where the context is gone, and with it every thread that could run it.
     if (!is_open()) return send_status::not_open;
@@ -32,10 +32,10 @@ send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, tex
         if (inbox_.load(std::memory_order_acquire)) drain_inbox();
         if (!corked_) prepare_to_send();
         if constexpr (owned) {
-            return queued(session_.send(op, std::move(payload), text));
+            return queued(session_.send(op, std::move(payload), text, how));
         } else {
-            if (payload.size() < send_queue::reference_threshold)
-                return queued(session_.send(op, payload, text));
+            if (payload.size() < send_queue::reference_threshold || session_.codec())
+                return queued(session_.send(op, payload, text, how));
             // With other streams the write would still be under way when the window is filled anew.
             if (traits::waits && in_window(payload)) return queued(session_.send_borrowed(op, payload, text));
             // Nothing is written before the callback is through with the message it answers.
@@ -46,6 +46,7 @@ send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, tex
     auto item = std::make_unique<inbox_item>();
     item->op = op;
     item->text = text;
+    item->how = how;
     if constexpr (owned)
         item->payload = std::move(payload);
     else if (!item->payload.append(payload))
@@ -240,9 +241,9 @@ void connection_state<Stream>::drain_inbox() {
     while (const auto item = oldest_first.pop()) {
         switch (item->what) {
         case inbox_item::kind::message: {
-            const auto status = item->sent && !may_wait()
-                                    ? send_status::out_of_memory
-                                    : session_.send(item->op, std::move(item->payload), item->text);
+            const auto status = item->sent && !may_wait() ? send_status::out_of_memory
+                                                          : session_.send(item->op, std::move(item->payload),
+                                                                          item->text, item->how);
             if (item->sent) await_sent(status, *item->sent);
             break;
         }
