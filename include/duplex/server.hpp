@@ -5,6 +5,7 @@
 
 #include <asio/io_context.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -98,6 +99,14 @@ public:
     /// for), and then the context has nothing of the server's left to run. A second call changes nothing, and
     /// there is no second `start`. Any thread.
     void stop(close_code code = close_code::going_away);
+
+    /// The same within bounds: what is queued for a connection still goes, then its closing handshake is
+    /// carried out; after `within` (zero: no bound but `timeouts::close`) those that are left are cut. `done`
+    /// is called once, when the last connection has ended and its `on_close` was called, on the context's
+    /// thread; not where the server or the context was destroyed before. 1012 tells clients to come back, and
+    /// those that behave spread themselves. Any thread.
+    void drain(std::chrono::milliseconds within, std::function<void(const drain_result&)> done = {},
+               close_code code = close_code::service_restart);
 
 private:
     /// Whether the port is free.

@@ -144,6 +144,96 @@ TEST_CASE("stopping ends peers that don't answer at the deadline") {
     CHECK(all.it->peer_count() == 0);
 }
 
+TEST_CASE("draining ends when the last peer has, and says that none was forced") {
+    crowd all;
+    all.gather();
+    std::vector<drain_result> results;
+    int closed_by_then = 0;
+    all.it->drain(60s, [&](const drain_result& result) {
+        results.push_back(result);
+        closed_by_then = all.closed;
+    });
+    for (std::size_t i = 2; i < 5; ++i) {
+        auto& client = *all.clients[i];
+        const auto code = i == 3 ? 1000U : 1012U;
+        const auto says = frame_bytes(role::server, opcode::close,
+                                      i == 3 ? close_payload(1000, "as you wish") : close_payload(1012));
+        run_until(all.io, [&] { return client.received().ends_with(says); });
+        // What was queued went first.
+        CHECK(client.received().size() == (i == 4 ? 10 + (8 << 20) : 0) + says.size());
+        CHECK(results.empty());
+        client.send(frame_bytes(role::client, opcode::close, close_payload(code)));
+        run_until(all.io, [&] { return client.ended(); });
+        client.drop();
+    }
+    run_until(all.io, [&] { return !results.empty(); });
+    run_out(all.io);
+    REQUIRE(results.size() == 1);
+    CHECK(results[0].connections == 3);
+    CHECK(results[0].forced == 0);
+    CHECK(closed_by_then == 3);
+}
+
+TEST_CASE("draining cuts those at its deadline that have not ended, and counts them") {
+    crowd all;
+    all.gather();
+    std::vector<drain_result> results;
+    const auto note = [&](const drain_result& result) { results.push_back(result); };
+    all.it->drain(2s, note, close_code::going_away);
+    if (GENERATE(false, true)) all.it->drain(30s, note);
+    run_until(all.io, [&] { return !all.clients[2]->received().empty(); });
+    CHECK(all.clients[2]->received() == going_away);
+    all.clients[2]->send(frame_bytes(role::client, opcode::close, close_payload(1001)));
+    run_until(all.io, [&] { return all.clients[2]->ended(); });
+    all.clients[2]->drop();
+    run_until(all.io, [&] { return all.closed == 1; });
+    all.time.advance(1s);
+    all.io.poll();
+    CHECK(results.empty());
+    all.time.advance(2s);
+    run_until(all.io, [&] { return !results.empty(); });
+    for (auto& client : all.clients)
+        client->drop();
+    run_out(all.io);
+    for (const auto& each : results) {
+        CHECK(each.connections == 3);
+        CHECK(each.forced == 2);
+    }
+    CHECK(all.closed == 3);
+    CHECK(all.it->peer_count() == 0);
+}
+
+TEST_CASE("draining what has no connections is over at once") {
+    const bool started = GENERATE(false, true);
+    asio::io_context io;
+    server it{io};
+    if (started) it.start();
+    int done = 0;
+    it.drain(0s, [&](const drain_result& result) {
+        ++done;
+        CHECK(result.connections == 0);
+        CHECK(result.forced == 0);
+    });
+    it.drain(0s);
+    run_out(io);
+    CHECK(done == 1);
+}
+
+TEST_CASE("a server may be destroyed while it drains, and its context as well") {
+    auto all = std::make_unique<crowd>();
+    all->gather();
+    bool called = false;
+    all->it->drain(GENERATE(0s, 5s), [&](const drain_result&) { called = true; });
+    if (GENERATE(false, true)) all->io.poll();
+    if (GENERATE(false, true)) {
+        all->it.reset();
+        all->time.advance(20s);
+        run_out(all->io);
+    }
+    all.reset();
+    CHECK_FALSE(called);
+}
+
 TEST_CASE("takes a code that may not travel for 1001") {
     crowd all;
     auto& client = all.open();

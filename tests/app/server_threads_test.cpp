@@ -5,6 +5,7 @@
 #include <asio/executor_work_guard.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -106,6 +107,39 @@ TEST_CASE("serves on several threads, and stops from any") {
     // The kernel spreads 48 connections by a hash: that one of three threads gets none has a chance of 1 in
     // 10^8.
     CHECK(threads.size() == 3);
+}
+
+TEST_CASE("drains the connections of all its threads, and tells once") {
+    constexpr std::size_t count = 24;
+    asio::io_context io;
+    server here{io, on_threads(3)};
+    std::atomic<std::size_t> closed{0};
+    here.on_message = [](server::peer& peer, const message& m) { peer.send(m); };
+    here.on_close = [&](server::peer&, const close_result&) { ++closed; };
+    here.start();
+    clients all{here, count, 3};
+    std::optional<drain_result> result;
+    std::size_t closed_by_then = 0;
+    const auto home = std::this_thread::get_id();
+    run_and(
+        io, [&] { return all.received == count * 3; },
+        [&] {
+            here.drain(
+                std::chrono::seconds{60},
+                [&](const drain_result& how) {
+                    CHECK_FALSE(result.has_value());
+                    result = how;
+                    closed_by_then = closed;
+                    CHECK(std::this_thread::get_id() == home);
+                },
+                close_code::going_away);
+        });
+    all.join();
+    REQUIRE(result.has_value());
+    CHECK(result->connections == count);
+    CHECK(result->forced == 0);
+    CHECK(closed_by_then == count);
+    CHECK(all.sent_away == count);
 }
 
 TEST_CASE("messages reach peers from other threads, also while they go") {

@@ -53,6 +53,12 @@ struct server_options {
     connection_options connection{};
 };
 
+/// How `server::drain` went.
+struct drain_result {
+    std::size_t connections = 0; ///< that were open when it began
+    std::size_t forced = 0;      ///< of those, had not ended at the deadline and were cut
+};
+
 namespace detail {
 
 /// What all threads of a server share. Callbacks live here, so that the server may be destroyed by one of

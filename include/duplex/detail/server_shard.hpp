@@ -3,6 +3,7 @@
 // What a server has on each of its threads: a listener, and the connections that came by it.
 
 #include <duplex/detail/server_core.hpp>
+#include <duplex/detail/server_drain.hpp>
 #include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/listener.hpp>
 
@@ -14,6 +15,7 @@
 #include <memory>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace duplex {
 namespace detail {
@@ -124,6 +126,28 @@ public:
         });
     }
 
+    /// The same as `stop`; `waits` is told when the last connection here has ended.
+    DUPLEX_RARE void drain(close_code code, intrusive_ptr<server_drain> waits) {
+        waits->found(open_peers());
+        drains_.push_back(std::move(waits));
+        stop(code);
+    }
+
+    /// The same from any thread.
+    void drain_soon(close_code code, intrusive_ptr<server_drain> waits) {
+        asio::post(context_->get_executor(),
+                   [self = intrusive_ptr<server_shard>{this}, code, waits = std::move(waits)]() mutable {
+                       self->drain(code, std::move(waits));
+                   });
+    }
+
+    /// Ends at once those that a drain has waited for long enough.
+    DUPLEX_RARE void cut() {
+        for (const auto& each : drains_)
+            each->forces(open_peers());
+        abort();
+    }
+
     /// The same as `abort`, and whoever waits for it is told.
     void abort_told() noexcept {
         const auto core = core_;
@@ -149,7 +173,21 @@ private:
     void close() noexcept {
         closed_ = true;
         listener_.close();
-        if (!first_) home_.reset();
+        if (!first_) all_ended();
+    }
+
+    void all_ended() {
+        for (const auto& each : std::exchange(drains_, {}))
+            each->shard_ended();
+        // Whoever has run the context to its end finds all of that done.
+        home_.reset();
+    }
+
+    [[nodiscard]] std::size_t open_peers() const noexcept {
+        std::size_t count = 0;
+        for (const server_peer* each = first_; each; each = each->next_)
+            if (each->connection_ && (each->opened_ || each->connection_.is_open())) ++count;
+        return count;
     }
 
     void link(server_peer& added) noexcept {
@@ -163,8 +201,7 @@ private:
         (gone.previous_ ? gone.previous_->next_ : first_) = gone.next_;
         if (gone.next_) gone.next_->previous_ = gone.previous_;
         core_->peers.fetch_sub(1, std::memory_order_relaxed);
-        // Whoever has run the context to its end finds all of that done.
-        if (closed_ && !first_) home_.reset();
+        if (closed_ && !first_) all_ended();
     }
 
     intrusive_ptr<server_core> core_;
@@ -172,6 +209,7 @@ private:
     asio::executor_work_guard<asio::io_context::executor_type> home_;
     listener<> listener_;
     std::atomic<std::uint16_t> stop_code_{0};
+    std::vector<intrusive_ptr<server_drain>> drains_;
     bool closed_ = false;
     server_peer* first_ = nullptr;
 };

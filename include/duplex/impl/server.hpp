@@ -113,6 +113,22 @@ DUPLEX_RARE DUPLEX_FUNCTION void server::stop(close_code code) {
         each->stop_soon(code);
 }
 
+DUPLEX_RARE DUPLEX_FUNCTION void server::drain(std::chrono::milliseconds within,
+                                               std::function<void(const drain_result&)> done,
+                                               close_code code) {
+    if (check_close(code, {})) code = close_code::going_away;
+    // Shards, and one more that stands for the call itself: none of them ends it before all are asked.
+    const detail::server_drain::pointer waits{
+        new detail::server_drain{core_, context_, shards_.size() + 1, std::move(done)}};
+    waits->begin(within, [shards = shards_] {
+        for (const auto& each : shards)
+            detail::post_call(each->context().get_executor(), each, [](auto& shard) { shard.cut(); });
+    });
+    for (auto& each : shards_)
+        each->drain_soon(code, waits);
+    waits->shard_ended();
+}
+
 DUPLEX_RARE DUPLEX_FUNCTION std::error_code server::probe(listen_options where) {
     where.reuse_port = false;
     return listener<>{context_.get_executor()}.open(where);
