@@ -3,8 +3,8 @@ include(CMakePackageConfigHelpers)
 
 set(duplex_package_directory "${CMAKE_INSTALL_DATADIR}/cmake/duplex")
 
-# Two export sets, so that a user of duplex::core alone needs no Asio. duplex::tls is made by the package itself: OpenSSL
-# needs to be where duplex is used, not where it was installed.
+# Two export sets, so that a user of duplex::core alone needs no Asio. duplex::tls and duplex::deflate are made by the
+# package itself: OpenSSL and zlib need to be where duplex is used, not where it was installed.
 install(TARGETS duplex_core EXPORT duplex_core_targets)
 install(TARGETS duplex EXPORT duplex_targets)
 install(EXPORT duplex_core_targets FILE duplexCoreTargets.cmake NAMESPACE duplex::

@@ -1,10 +1,11 @@
-# duplex_verify_headers(<target> INCLUDES <directory> FOLDERS <folder>... LINK <library>... [WITHOUT_ASIO])
+# duplex_verify_headers(<target> INCLUDES <directory> FOLDERS <folder>... [EXCEPT <header>...]
+#                       LINK <library>... [WITHOUT_ASIO])
 #
 # An object library with one source for each header of include/duplex/<folder>, which includes that header first and
 # twice: it compiles if the header stands alone. The folder `.` means the headers right in include/duplex. Files in
-# impl/ are parts of other headers and left out. WITHOUT_ASIO: nothing of Asio may be reached from there.
+# impl/ are parts of other headers and left out, as are those EXCEPT names, as in duplex/tls.hpp. WITHOUT_ASIO: nothing of Asio may be reached from there.
 function(duplex_verify_headers target)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_ASIO" "INCLUDES" "FOLDERS;LINK")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_ASIO" "INCLUDES" "FOLDERS;EXCEPT;LINK")
     set(without_asio "")
     if(arg_WITHOUT_ASIO)
         set(without_asio "#if defined(ASIO_DETAIL_CONFIG_HPP) || defined(ASIO_VERSION)\n")
@@ -20,6 +21,9 @@ function(duplex_verify_headers target)
                  "${arg_INCLUDES}/duplex/${folder}/*.hpp")
         endif()
         list(FILTER headers EXCLUDE REGEX "/impl/")
+        if(arg_EXCEPT)
+            list(REMOVE_ITEM headers ${arg_EXCEPT})
+        endif()
         foreach(header IN LISTS headers)
             set(source "${CMAKE_CURRENT_BINARY_DIR}/${target}/${header}.cpp")
             file(CONFIGURE OUTPUT "${source}" @ONLY CONTENT

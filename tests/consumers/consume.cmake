@@ -4,7 +4,8 @@ cmake_minimum_required(VERSION 3.24...3.30)
 file(REMOVE_RECURSE "${BINARY}")
 set(passed "")
 foreach(name CMAKE_MAKE_PROGRAM CMAKE_CXX_COMPILER CMAKE_CXX_COMPILER_LAUNCHER CMAKE_PREFIX_PATH CMAKE_TOOLCHAIN_FILE
-             CMAKE_FIND_ROOT_PATH DUPLEX_SOURCE DUPLEX_ASIO_ROOT Asio_INCLUDE_DIR OPENSSL_ROOT_DIR duplex_ROOT)
+             CMAKE_FIND_ROOT_PATH DUPLEX_SOURCE DUPLEX_ASIO_ROOT Asio_INCLUDE_DIR OPENSSL_ROOT_DIR ZLIB_ROOT
+             duplex_ROOT)
     if(${name})
         string(REPLACE ";" "\\;" value "${${name}}")
         list(APPEND passed "-D${name}=${value}")

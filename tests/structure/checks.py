@@ -6,28 +6,31 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Of permessage-deflate everybody sees what does without zlib, which is optional.
+DEFLATE = {"deflate/params.hpp", "deflate/message_codec.hpp"}
+
 # What the headers of each folder may include: folders or files of duplex, and kinds of headers from outside.
 LAYERS = {
     "core": ({"core"}, {"std", "simd"}),
     "http": ({"http", "core"}, {"std"}),
     "deflate": ({"deflate", "core"}, {"std", "zlib"}),
-    "protocol": ({"protocol", "core", "deflate"}, {"std"}),
+    "protocol": ({"protocol", "core"} | DEFLATE, {"std"}),
     "handshake": ({"handshake", "core", "http", "deflate/params.hpp"}, {"std"}),
-    "net": ({"net", "core", "http", "deflate", "protocol", "handshake"}, {"std", "asio", "system"}),
+    "net": ({"net", "core", "http", "protocol", "handshake"} | DEFLATE, {"std", "asio", "system"}),
     # OpenSSL is optional, so nothing else may come to include it.
-    "tls": ({"tls", "net", "core", "http", "deflate", "protocol", "handshake"}, {"std", "asio", "openssl"}),
+    "tls": ({"tls", "net", "core", "http", "protocol", "handshake"} | DEFLATE, {"std", "asio", "openssl"}),
     "test": ({"test", "core", "net"}, {"std", "asio"}),
     # What the headers of the application floor are made of.
-    "detail": ({"detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
-    "impl": ({"impl", ".", "detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
-    ".": ({".", "impl", "detail", "core", "http", "deflate", "protocol", "handshake", "net"}, {"std", "asio"}),
+    "detail": ({"detail", "core", "http", "protocol", "handshake", "net"} | DEFLATE, {"std", "asio"}),
+    "impl": ({"impl", ".", "detail", "core", "http", "protocol", "handshake", "net"} | DEFLATE, {"std", "asio"}),
+    ".": ({".", "impl", "detail", "core", "http", "protocol", "handshake", "net"} | DEFLATE, {"std", "asio"}),
 }
 
 # Randomness comes from the operating system, wherever it is needed.
 FILES = {"core/random.hpp": {"system"}}
 
-# What a program includes that wants TLS, above all floors.
-ABOVE = {"tls.hpp": {"tls"}}
+# What a program includes that wants TLS or compression, above all floors.
+ABOVE = {"tls.hpp": {"tls"}, "deflate.hpp": {"deflate"}}
 
 # Headers that cost every user too much, and those which only the floors with callbacks may include.
 HEAVY = {"iostream", "regex"}

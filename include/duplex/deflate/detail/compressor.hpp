@@ -1,0 +1,160 @@
+#pragma once
+
+#include <duplex/core/byte_buffer.hpp>
+#include <duplex/deflate/detail/stream_pool.hpp>
+#include <duplex/deflate/detail/zlib_stream.hpp>
+#include <duplex/deflate/params.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <utility>
+
+namespace duplex::detail {
+
+/// The sending half of a codec.
+class compressor {
+public:
+    /// `agreed_bits`: of the own window. `takeover`: the peer lets this side keep it between messages.
+    compressor(int agreed_bits, bool takeover, const deflate_options& options) noexcept
+        : shape_{shape_for(agreed_bits, options)}
+        , stored_{agreed_bits < least_bits}
+        , takeover_{takeover && options.context_takeover}
+        , adaptive_{options.adaptive}
+        , threshold_{options.threshold} {}
+    compressor(const compressor&) = delete;
+    compressor& operator=(const compressor&) = delete;
+    ~compressor() { give_back(); }
+
+    [[nodiscard]] bool compress(std::span<const std::byte> payload, bool last, byte_buffer& out) noexcept {
+        if (payload.empty() && (!last || !begun_)) {
+            // RFC 7692 7.2.3.6: an empty message is the block without its tail, whatever came before.
+            static constexpr std::byte block{0};
+            return !last || out.append({&block, 1});
+        }
+        if (!begun_) {
+            if (!stream_) stream_ = stream_pool::take_deflate(shape_);
+            if (!stream_) return false;
+            begun_ = true;
+            taken_ = given_ = 0;
+        }
+        const auto before = out.size();
+        if (!feed(payload, last, out)) {
+            out.shrink(out.size() - before);
+            discard();
+            return false;
+        }
+        taken_ += payload.size();
+        given_ += out.size() - before;
+        if (!last) return true;
+        // RFC 7692 7.2.1: what a flush ends with goes without saying.
+        out.shrink(tail_bytes);
+        note(given_ - tail_bytes);
+        begun_ = false;
+        if (!takeover_) give_back();
+        return true;
+    }
+
+    void discard() noexcept {
+        begun_ = false;
+        if (!takeover_)
+            give_back();
+        else if (stream_)
+            stream_->reset();
+    }
+
+    [[nodiscard]] bool worth_trying(std::size_t size) noexcept {
+        if (size == 0 || size < threshold_ || stored_) return false;
+        if (skips_ == 0) return true;
+        --skips_;
+        return false;
+    }
+
+    void release() noexcept {
+        if (!begun_) give_back();
+    }
+
+    [[nodiscard]] std::size_t memory() const noexcept { return stream_ ? stream_->memory() : 0; }
+
+private:
+    /// The smallest window that zlib's compressor has.
+    static constexpr int least_bits = 9;
+    static constexpr std::size_t tail_bytes = 4;
+    /// A flush with less room than this may be made twice.
+    static constexpr std::size_t flush_bytes = 16;
+    /// zlib counts with unsigned int.
+    static constexpr std::size_t most_at_once = std::size_t{1} << 30;
+
+    /// Where the peer's window is smaller than any of zlib's, data is stored, which refers to nothing.
+    [[nodiscard]] static deflate_shape shape_for(int agreed_bits, const deflate_options& options) noexcept {
+        if (agreed_bits < least_bits) return {0, 1, least_bits};
+        const int bits = std::max(std::min(agreed_bits, options.max_window_bits), least_bits);
+        return {options.level, options.memory_level, bits};
+    }
+
+    [[nodiscard]] bool feed(std::span<const std::byte> payload, bool last, byte_buffer& out) noexcept {
+        do {
+            const auto part = payload.first(std::min(payload.size(), most_at_once));
+            payload = payload.subspan(part.size());
+            if (!run(part, last && payload.empty() ? Z_SYNC_FLUSH : Z_NO_FLUSH, out)) return false;
+        } while (!payload.empty());
+        return true;
+    }
+
+    [[nodiscard]] bool run(std::span<const std::byte> part, int flush, byte_buffer& out) noexcept {
+        z_stream& z = stream_->z();
+        // zlib declares its input writable, and does not write to it.
+        z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(part.data()));
+        z.avail_in = static_cast<uInt>(part.size());
+        // A short message is done in one call; of a long one most comes to less.
+        std::size_t wanted = part.size() <= short_bytes ? deflateBound(&z, z.avail_in) + flush_bytes : part.size() / 4;
+        do {
+            std::byte* const to = out.prepare(wanted);
+            if (to == nullptr) return false;
+            const auto room = std::min(out.capacity() - out.size(), most_at_once);
+            z.next_out = reinterpret_cast<Bytef*>(to);
+            z.avail_out = static_cast<uInt>(room);
+            // Z_BUF_ERROR: all was done when the room before ran out.
+            if (const int done = deflate(&z, flush); done != Z_OK && done != Z_BUF_ERROR) return false;
+            out.commit(room - z.avail_out);
+            wanted = std::max(short_bytes, z.avail_in / std::size_t{4});
+        } while (z.avail_out == 0);
+        return true;
+    }
+
+    /// Remembers whether a message shrank by a sixteenth, for which a peer may take the trouble.
+    void note(std::size_t size) noexcept {
+        if (!adaptive_) return;
+        if (size < taken_ - taken_ / 16) {
+            misses_ = 0;
+            return;
+        }
+        misses_ = std::min(misses_ + 1, most_misses);
+        if (misses_ >= few_misses) skips_ = first_skips << (misses_ - few_misses);
+    }
+
+    void give_back() noexcept { stream_pool::give(std::exchange(stream_, nullptr)); }
+
+    static constexpr std::size_t short_bytes = std::size_t{16} << 10;
+    /// After so many messages in a row that did not shrink some are not tried, then one is, and after each
+    /// that does not shrink either twice as many are not: 8 to 256.
+    static constexpr unsigned few_misses = 4;
+    static constexpr unsigned most_misses = few_misses + 5;
+    static constexpr unsigned first_skips = 8;
+
+    deflate_shape shape_;
+    bool stored_;
+    bool takeover_;
+    bool adaptive_;
+    bool begun_ = false; ///< a message came in part
+    unsigned misses_ = 0;
+    unsigned skips_ = 0; ///< messages that are not tried
+    std::size_t threshold_;
+    std::size_t taken_ = 0; ///< bytes of this message
+    std::size_t given_ = 0; ///< what they came to
+    std::unique_ptr<deflate_stream> stream_;
+};
+
+} // namespace duplex::detail
