@@ -36,6 +36,7 @@ public:
         return expander_.expand(piece, last, out, limit);
     }
     void release() noexcept override { compressor_.release(); }
+    [[nodiscard]] int window_bits() const noexcept override { return compressor_.window_bits(); }
     [[nodiscard]] std::size_t memory() const noexcept override {
         return sizeof *this + compressor_.memory() + expander_.memory();
     }

@@ -20,6 +20,7 @@ public:
     /// `agreed_bits`: of the own window. `takeover`: the peer lets this side keep it between messages.
     compressor(int agreed_bits, bool takeover, const deflate_options& options) noexcept
         : shape_{shape_for(agreed_bits, options)}
+        , agreed_bits_{agreed_bits}
         , stored_{agreed_bits < least_bits}
         , takeover_{takeover && options.context_takeover}
         , adaptive_{options.adaptive}
@@ -76,6 +77,8 @@ public:
         if (!begun_) give_back();
     }
 
+    /// What the peer's window allows.
+    [[nodiscard]] int window_bits() const noexcept { return agreed_bits_; }
     [[nodiscard]] std::size_t memory() const noexcept { return stream_ ? stream_->memory() : 0; }
 
 private:
@@ -145,6 +148,7 @@ private:
     static constexpr unsigned first_skips = 8;
 
     deflate_shape shape_;
+    int agreed_bits_;
     bool stored_;
     bool takeover_;
     bool adaptive_;
