@@ -150,7 +150,7 @@ TEST_CASE("a reserved bit where compression has no place for it ends the connect
     ends(compressing(role::server),
          framed(opcode::text, {.fin = false, .rsv = 4}) + framed(opcode::continuation, {.rsv = 4}));
     ends(compressing(role::server),
-         framed(opcode::text, {.fin = false}) + framed(opcode::continuation, {.rsv = 4}));
+         framed(opcode::binary, {.fin = false}) + framed(opcode::continuation, {.rsv = 4}));
 }
 
 TEST_CASE("what cannot be expanded, or is no text, ends the connection with 1007") {
@@ -189,7 +189,7 @@ TEST_CASE("a message that inflates to more than the limit ends with 1009, long b
     for (int i = 0; i < 6; ++i)
         REQUIRE(maker->compress(view(zeros), i == 5, bomb));
     const auto frame = frame_bytes(peer, opcode::binary, to_octets(bomb.bytes()), {.rsv = 4});
-    REQUIRE(frame.size() < 16'000);
+    REQUIRE(frame.size() < 30'000);
     CHECK(deliver(s, frame, GENERATE(values<std::size_t>({1, 100, 1 << 20}))) ==
           std::vector<seen_event>{failed(errc::message_too_big)});
     SECTION("exactly the limit is fine") {
@@ -275,7 +275,7 @@ TEST_CASE("whatever is sent between two ends comes through, for each set of para
     auto server = compressing(role::server, agreed, options(server_keeps, client_keeps));
     auto client = compressing(role::client, agreed, options(client_keeps, server_keeps));
     std::mt19937 random{static_cast<unsigned>(bits) * 4 + server_keeps * 2U + client_keeps};
-    const auto pick = [&](unsigned below) { return random() % below; };
+    const auto pick = [&](unsigned below) { return static_cast<unsigned>(random() % below); };
     for (int round = 0; round < 150; ++round) {
         const bool up = pick(2) == 0;
         session& from = up ? client : server;
@@ -283,7 +283,7 @@ TEST_CASE("whatever is sent between two ends comes through, for each set of para
         std::vector<seen_event> wanted;
         for (unsigned count = 1 + pick(4); count != 0; --count) {
             const std::size_t size = pick(10) == 0 ? pick(100'000) : pick(1500);
-            const auto payload = pick(3) == 0 ? noise(size, random()) : json(size, pick(50));
+            const auto payload = pick(3) == 0 ? noise(size, pick(1U << 31U)) : json(size, pick(50));
             const auto op = pick(2) == 0 ? opcode::binary : opcode::text;
             const auto& sent = op == opcode::text ? json(size, pick(50)) : payload;
             switch (pick(5)) {
@@ -344,7 +344,7 @@ TEST_CASE("a prepared message is compressed once for all peers that take it") {
         REQUIRE(accepted(s->send(prepared)));
         std::array<segment, 2> out;
         REQUIRE(s->gather(out) == 1);
-        where[s == &other] = out[0].data;
+        where[s == &other] = out[0].data();
         const auto frames = frames_of(*s);
         REQUIRE(frames.size() == 1);
         CHECK(frames[0].rsv == 4);

@@ -143,12 +143,11 @@ public:
 private:
     static constexpr std::size_t first_room = 4096;
 
-    /// What of a message may come. One that deflate could not shrink has grown by no more than this (RFC 1951
-    /// 3.2.4: blocks that are stored).
+    /// What of a message may come. One that deflate could not shrink has grown by no more than this, with the
+    /// smallest blocks that zlib makes (its deflateBound).
     [[nodiscard]] std::size_t most_bytes() const noexcept {
-        if (!compressed_) return max_bytes_;
-        const std::size_t grown = max_bytes_ + max_bytes_ / 1024 + 64;
-        return std::max(grown, max_bytes_);
+        const std::size_t grown = max_bytes_ + max_bytes_ / 8 + max_bytes_ / 64 + 64;
+        return compressed_ ? std::max(grown, max_bytes_) : max_bytes_;
     }
 
     [[nodiscard]] std::byte* room_for(std::size_t more, std::uint64_t rest, bool message_ends) noexcept {
