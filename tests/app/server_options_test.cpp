@@ -41,6 +41,10 @@ TEST_CASE("says what keeps it from starting") {
         options.headers = {{"Upgrade", "a"}};
         CHECK(start_with(options) == errc::header_reserved);
     }
+    SECTION("compression is asked for in a program that has none") {
+        options.deflate.emplace();
+        CHECK(start_with(options) == errc::deflate_not_available);
+    }
     // The first one is as it was.
     watched client{io, url_of(first)};
     run_until(io, [&] { return client.saw("open"); });
