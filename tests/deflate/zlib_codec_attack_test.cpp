@@ -60,7 +60,7 @@ TEST_CASE("a bomb is given up at the limit, with little more memory than that") 
 TEST_CASE("a message as large as the limit is taken, and one byte more is not") {
     const auto codec = make(role::server, false);
     std::mt19937 random{23};
-    for (const std::size_t size : {1, 2, 511, 512, 513, 1000, 65536, 100000}) {
+    for (const std::size_t size : {1U, 2U, 511U, 512U, 513U, 1000U, 65536U, 100000U}) {
         const auto text = some_message(size, random);
         const auto data = plainly_deflated(text);
         CAPTURE(size);

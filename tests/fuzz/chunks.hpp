@@ -44,7 +44,7 @@ public:
     explicit exact_block(std::string_view bytes)
         : data_{new std::byte[bytes.size()]}
         , size_{bytes.size()} {
-        std::memcpy(data_.get(), bytes.data(), size_);
+        if (size_ != 0) std::memcpy(data_.get(), bytes.data(), size_);
     }
     [[nodiscard]] std::span<std::byte> bytes() { return {data_.get(), size_}; }
     void scribble() { std::memset(data_.get(), 0xA5, size_); }

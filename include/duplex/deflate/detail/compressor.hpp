@@ -112,7 +112,8 @@ private:
         z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(part.data()));
         z.avail_in = static_cast<uInt>(part.size());
         // A short message is done in one call; of a long one most comes to less.
-        std::size_t wanted = part.size() <= short_bytes ? deflateBound(&z, z.avail_in) + flush_bytes : part.size() / 4;
+        std::size_t wanted =
+            part.size() <= short_bytes ? deflateBound(&z, z.avail_in) + flush_bytes : part.size() / 4;
         do {
             std::byte* const to = out.prepare(wanted);
             if (to == nullptr) return false;

@@ -57,11 +57,12 @@ private:
             static constexpr std::array tail{std::byte{0}, std::byte{0}, std::byte{0xFF}, std::byte{0xFF}};
             const auto before = produced_;
             if (const errc error = run(tail, out, limit); error != errc{}) return error;
-            // It must have been a block of its own: otherwise something is missing, or there was too much.
+            // It must have been the end of a block: otherwise something is missing, or there was too much.
             constexpr int between_blocks = 128, bits_left_or_last = 127;
-            if (ended_ || produced_ != before || (stream_->z().data_type & between_blocks) == 0 ||
-                (stream_->z().data_type & bits_left_or_last) != 0)
-                return errc::deflate_data_invalid;
+            const int state = stream_->z().data_type;
+            const bool complete =
+                ended_ || ((state & between_blocks) != 0 && (state & bits_left_or_last) == 0);
+            if (!complete || produced_ != before) return errc::deflate_data_invalid;
         }
         arrived_ = produced_ = 0;
         if (!takeover_) forget();
