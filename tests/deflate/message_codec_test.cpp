@@ -31,6 +31,7 @@ public:
         return out.append(piece) ? errc{} : errc::out_of_memory;
     }
     void release() noexcept override {}
+    int window_bits() const noexcept override { return 8; }
     std::size_t memory() const noexcept override { return sizeof *this; }
 };
 

@@ -24,7 +24,8 @@ public:
 
     /// Appends the compressed form of `payload` to `out`. `last`: the message ends with it, so that the tail
     /// 00 00 ff ff is taken off (RFC 7692 7.2.1). A message may come in several calls, between which `out`
-    /// may be emptied. False when memory ran out: the message can't be gone on with, the next one can.
+    /// may be emptied, and each of which flushes. False when memory ran out: the message can't be gone on
+    /// with, the next one can.
     [[nodiscard]] virtual bool compress(std::span<const std::byte> payload, bool last,
                                         byte_buffer& out) noexcept = 0;
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -20,39 +21,42 @@ public:
     /// `agreed_bits`: of the own window. `takeover`: the peer lets this side keep it between messages.
     compressor(int agreed_bits, bool takeover, const deflate_options& options) noexcept
         : shape_{shape_for(agreed_bits, options)}
-        , agreed_bits_{agreed_bits}
+        , agreed_bits_{static_cast<std::int8_t>(agreed_bits)}
         , stored_{agreed_bits < least_bits}
         , takeover_{takeover && options.context_takeover}
         , adaptive_{options.adaptive}
-        , threshold_{options.threshold} {}
+        , threshold_{static_cast<std::uint32_t>(std::min<std::size_t>(options.threshold, UINT32_MAX))} {}
     compressor(const compressor&) = delete;
     compressor& operator=(const compressor&) = delete;
     ~compressor() { give_back(); }
 
     [[nodiscard]] bool compress(std::span<const std::byte> payload, bool last, byte_buffer& out) noexcept {
-        if (payload.empty() && (!last || !begun_)) {
-            // RFC 7692 7.2.3.6: an empty message is the block without its tail, whatever came before.
+        if (payload.empty()) {
+            if (!last) return true;
+            // RFC 7692 7.2.3.6: an empty block without its tail, whatever came before: all of that is
+            // flushed.
+            if (std::exchange(begun_, false) && !takeover_) give_back();
             static constexpr std::byte block{0};
-            return !last || out.append({&block, 1});
+            return out.append({&block, 1});
         }
         if (!begun_) {
             if (!stream_) stream_ = stream_pool::take_deflate(shape_);
             if (!stream_) return false;
             begun_ = true;
-            taken_ = given_ = 0;
+            stream_->taken = stream_->given = 0;
         }
         const auto before = out.size();
-        if (!feed(payload, last, out)) {
+        if (!feed(payload, out)) {
             out.shrink(out.size() - before);
             discard();
             return false;
         }
-        taken_ += payload.size();
-        given_ += out.size() - before;
+        stream_->taken += payload.size();
+        stream_->given += out.size() - before;
         if (!last) return true;
         // RFC 7692 7.2.1: what a flush ends with goes without saying.
         out.shrink(tail_bytes);
-        note(given_ - tail_bytes);
+        note(stream_->taken, stream_->given - tail_bytes);
         begun_ = false;
         if (!takeover_) give_back();
         return true;
@@ -92,16 +96,18 @@ private:
 
     /// Where the peer's window is smaller than any of zlib's, data is stored, which refers to nothing.
     [[nodiscard]] static deflate_shape shape_for(int agreed_bits, const deflate_options& options) noexcept {
-        if (agreed_bits < least_bits) return {0, 1, least_bits};
+        if (agreed_bits < least_bits) return {0, 1, static_cast<std::int8_t>(least_bits)};
         const int bits = std::max(std::min(agreed_bits, options.max_window_bits), least_bits);
-        return {options.level, options.memory_level, bits};
+        return {static_cast<std::int8_t>(options.level), static_cast<std::int8_t>(options.memory_level),
+                static_cast<std::int8_t>(bits)};
     }
 
-    [[nodiscard]] bool feed(std::span<const std::byte> payload, bool last, byte_buffer& out) noexcept {
+    /// Every call ends with a flush: whoever sends a message in pieces wants them to arrive.
+    [[nodiscard]] bool feed(std::span<const std::byte> payload, byte_buffer& out) noexcept {
         do {
             const auto part = payload.first(std::min(payload.size(), most_at_once));
             payload = payload.subspan(part.size());
-            if (!run(part, last && payload.empty() ? Z_SYNC_FLUSH : Z_NO_FLUSH, out)) return false;
+            if (!run(part, payload.empty() ? Z_SYNC_FLUSH : Z_NO_FLUSH, out)) return false;
         } while (!payload.empty());
         return true;
     }
@@ -129,14 +135,14 @@ private:
     }
 
     /// Remembers whether a message shrank by a sixteenth, for which a peer may take the trouble.
-    void note(std::size_t size) noexcept {
+    void note(std::size_t taken, std::size_t given) noexcept {
         if (!adaptive_) return;
-        if (size < taken_ - taken_ / 16) {
+        if (given < taken - taken / 16) {
             misses_ = 0;
             return;
         }
-        misses_ = std::min(misses_ + 1, most_misses);
-        if (misses_ >= few_misses) skips_ = first_skips << (misses_ - few_misses);
+        if (misses_ < most_misses) ++misses_;
+        if (misses_ >= few_misses) skips_ = static_cast<std::uint16_t>(first_skips << (misses_ - few_misses));
     }
 
     void give_back() noexcept { stream_pool::give(std::exchange(stream_, nullptr)); }
@@ -148,17 +154,16 @@ private:
     static constexpr unsigned most_misses = few_misses + 5;
     static constexpr unsigned first_skips = 8;
 
+    // Small, since every connection that compresses has it.
     deflate_shape shape_;
-    int agreed_bits_;
+    std::int8_t agreed_bits_;
     bool stored_;
     bool takeover_;
     bool adaptive_;
     bool begun_ = false; ///< a message came in part
-    unsigned misses_ = 0;
-    unsigned skips_ = 0; ///< messages that are not tried
-    std::size_t threshold_;
-    std::size_t taken_ = 0; ///< bytes of this message
-    std::size_t given_ = 0; ///< what they came to
+    std::uint8_t misses_ = 0;
+    std::uint16_t skips_ = 0; ///< messages that are not tried
+    std::uint32_t threshold_;
     std::unique_ptr<deflate_stream> stream_;
 };
 

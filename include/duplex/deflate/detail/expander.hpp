@@ -21,9 +21,9 @@ class expander {
 public:
     /// `window_bits`: of the peer's window, which it keeps between messages with `takeover`.
     expander(int window_bits, bool takeover, const deflate_options& options) noexcept
-        : window_bits_{std::max(window_bits, 9)}
+        : window_bits_{static_cast<std::int8_t>(std::max(window_bits, 9))}
         , takeover_{takeover}
-        , max_ratio_{options.max_ratio} {}
+        , max_ratio_{static_cast<std::uint32_t>(std::min<std::size_t>(options.max_ratio, UINT32_MAX))} {}
     expander(const expander&) = delete;
     expander& operator=(const expander&) = delete;
     ~expander() { forget(); }
@@ -35,7 +35,7 @@ public:
             if (!stream_)
                 stream_ = takeover_ ? inflate_stream::make(window_bits_) : stream_pool::take_inflate();
             if (!stream_) return errc::out_of_memory;
-            arrived_ += piece.size();
+            stream_->taken += piece.size();
             error = run(piece, out, limit);
         }
         if (error == errc{} && last) error = finish(out, limit);
@@ -52,20 +52,22 @@ private:
     [[nodiscard]] errc finish(byte_buffer& out, std::size_t limit) noexcept {
         // Zero bytes are taken for an empty message, which some send so. Behind a final block nothing is
         // missing (RFC 7692 7.2.3.4 has a sender put an empty one there).
-        if (arrived_ != 0 && !ended_) {
+        if (stream_ && stream_->taken != 0 && !ended_) {
             // RFC 7692 7.2.2: what the sender took off. Read from here, never written behind what came.
             static constexpr std::array tail{std::byte{0}, std::byte{0}, std::byte{0xFF}, std::byte{0xFF}};
-            const auto before = produced_;
+            const auto before = stream_->given;
             if (const errc error = run(tail, out, limit); error != errc{}) return error;
             // It must have been the end of a block: otherwise something is missing, or there was too much.
             constexpr int between_blocks = 128, bits_left_or_last = 127;
             const int state = stream_->z().data_type;
             const bool complete =
                 ended_ || ((state & between_blocks) != 0 && (state & bits_left_or_last) == 0);
-            if (!complete || produced_ != before) return errc::deflate_data_invalid;
+            if (!complete || stream_->given != before) return errc::deflate_data_invalid;
         }
-        arrived_ = produced_ = 0;
-        if (!takeover_) forget();
+        if (!takeover_)
+            forget();
+        else if (stream_)
+            stream_->taken = stream_->given = 0;
         return {};
     }
 
@@ -109,7 +111,7 @@ private:
         const auto made = room - z.avail_out;
         if (most == 0 && made != 0) return left == 0 ? errc::message_too_big : errc::deflate_ratio_exceeded;
         out.commit(made);
-        produced_ += made;
+        stream_->given += made;
         switch (done) {
         case Z_STREAM_END: ended_ = true; return {};
         case Z_OK:
@@ -131,23 +133,21 @@ private:
     /// Bytes that the message may still inflate to before its ratio is too high.
     [[nodiscard]] std::size_t left_of_ratio() const noexcept {
         if (max_ratio_ == 0) return SIZE_MAX;
-        const auto all = arrived_ > SIZE_MAX / max_ratio_ ? SIZE_MAX : arrived_ * max_ratio_;
-        return std::max(all, deflate_options::ratio_floor) - produced_;
+        const auto taken = stream_->taken;
+        const auto all = taken > SIZE_MAX / max_ratio_ ? SIZE_MAX : taken * max_ratio_;
+        return std::max(all, deflate_options::ratio_floor) - stream_->given;
     }
 
     void forget() noexcept {
         if (stream_ && !takeover_) stream_pool::give(std::move(stream_));
         stream_.reset();
-        arrived_ = produced_ = 0;
         ended_ = false;
     }
 
-    int window_bits_;
+    std::int8_t window_bits_;
     bool takeover_;
-    bool ended_ = false;       ///< behind a final block
-    std::size_t max_ratio_;    ///< 0 for any
-    std::size_t arrived_ = 0;  ///< bytes of this message
-    std::size_t produced_ = 0; ///< what they came to
+    bool ended_ = false;      ///< behind a final block
+    std::uint32_t max_ratio_; ///< 0 for any
     std::unique_ptr<inflate_stream> stream_;
 };
 

@@ -34,6 +34,7 @@ public:
             for (auto& each : pool->inflate_) {
                 if (!each) continue;
                 each->reset();
+                each->taken = each->given = 0;
                 return std::move(each);
             }
         }

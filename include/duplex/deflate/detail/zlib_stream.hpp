@@ -17,6 +17,10 @@ public:
     zlib_stream& operator=(const zlib_stream&) = delete;
 
     [[nodiscard]] z_stream& z() noexcept { return z_; }
+    /// Bytes of the current message: a codec that has no stream has none.
+    std::size_t taken = 0;
+    std::size_t given = 0;
+
     /// Bytes it holds, itself included.
     [[nodiscard]] std::size_t memory() const noexcept { return bytes_ + sizeof *this; }
 
@@ -55,9 +59,9 @@ private:
 
 /// What a compressor is made with.
 struct deflate_shape {
-    int level = 1;
-    int memory_level = 5;
-    int window_bits = 15; ///< 9 to 15
+    std::int8_t level = 1;
+    std::int8_t memory_level = 5;
+    std::int8_t window_bits = 15; ///< 9 to 15
 
     bool operator==(const deflate_shape&) const = default;
 };
