@@ -7,8 +7,10 @@
 #include "support/catch.hpp"
 #include "support/wire.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <ostream>
 #include <random>
 #include <string_view>
