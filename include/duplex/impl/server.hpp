@@ -51,7 +51,8 @@ DUPLEX_RARE DUPLEX_FUNCTION std::error_code server_core::check() const {
     if (options.connection.deliver_fragments && !on_connection) return errc::fragments_not_taken;
     for (const auto& each : handshake->subprotocols)
         if (!is_token(each)) return errc::subprotocol_invalid;
-    return check_own_headers(handshake->headers);
+    if (const auto error = check_own_headers(handshake->headers)) return error;
+    return options.tls ? options.tls->check() : std::error_code{};
 }
 
 [[nodiscard]] inline bool runs_on(asio::io_context& context) noexcept {

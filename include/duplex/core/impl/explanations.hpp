@@ -226,6 +226,18 @@ inline constexpr auto explanations = [] {
                   "extension_not_offered|"
                   "the server uses an extension that was not offered|"
                   "RFC 6455 4.1"},
+        explained{errc::redirect_invalid, handshake_failure, none, 0,
+                  "redirect_invalid|"
+                  "the server redirects without one Location that a WebSocket can go to|"
+                  "RFC 9110 10.2.2"},
+        explained{errc::redirect_insecure, handshake_failure, none, 0,
+                  "redirect_insecure|"
+                  "the server redirects from wss to ws|"
+                  "RFC 6455 10.6"},
+        explained{errc::too_many_redirects, handshake_failure, none, 0,
+                  "too_many_redirects|"
+                  "there are more redirects than connect_options::max_redirects|"
+                  "RFC 9110 15.4"},
 
         explained{errc::proxy_refused, handshake_failure, none, 0,
                   "proxy_refused|"
@@ -308,6 +320,10 @@ inline constexpr auto explanations = [] {
                   "proxy_credentials_invalid|"
                   "the login for the proxy has a length or a character that may not be sent|"
                   "RFC 7617 2, RFC 1929 2"},
+        explained{errc::credentials_invalid, misuse, none, 0,
+                  "credentials_invalid|"
+                  "a user name, a password or a token has a character that may not be sent|"
+                  "RFC 7617 2, RFC 6750 2.1"},
         explained{errc::tls_not_available, misuse, none, 0,
                   "tls_not_available|"
                   "wss needs duplex/tls.hpp, included in one source, and duplex::tls, linked to|"
@@ -332,6 +348,10 @@ inline constexpr auto explanations = [] {
                   "tls_ca_invalid|"
                   "the certificates to trust are missing or no readable PEM|"
                   "ca_file, client_ca_file"},
+        explained{errc::tls_not_loaded, misuse, none, 0,
+                  "tls_not_loaded|"
+                  "the server's TLS has no certificate yet|"
+                  "tls_server_context::reload"},
         explained{errc::header_name_invalid, misuse, none, 0,
                   "header_name_invalid|"
                   "a header name is not a token|"
