@@ -226,7 +226,7 @@ private:
 
     /// For people, of what goes on before there is a connection.
     [[nodiscard]] DUPLEX_RARE std::string what_failed(const std::error_code& error) const {
-        const std::string of = proxy_ ? "the proxy " + proxy_->host : to_.host;
+        const std::string of = proxy_ ? proxy_->host + ", the proxy," : to_.host;
         const bool late = error == errc::connect_timeout;
         if (phase_ == phase::resolve)
             return "name " + of + (late ? " was not resolved in time" : " could not be resolved");
