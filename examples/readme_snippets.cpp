@@ -28,6 +28,7 @@
 #endif
 
 void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::byte>));
+void connect_elsewhere(asio::io_context& io, const std::string& token);
 void choose(asio::io_context& io);
 void connect_again(asio::io_context& io, std::string (*fresh_token)());
 void keep_handles(asio::io_context& io, duplex::server& server);
@@ -116,6 +117,21 @@ void connect_again(asio::io_context& io, std::string (*fresh_token)()) {
         std::cerr << "again in " << event.delay.count() << " ms: " << event.what() << '\n';
         event.options.headers = {{"Authorization", fresh_token()}};
         event.give_up = event.attempt > 100;
+    };
+    io.run();
+}
+
+void connect_elsewhere(asio::io_context& io, const std::string& token) {
+    duplex::connect_options options;
+    std::string value;
+    if (!duplex::bearer_credentials(token, value)) options.headers.add("Authorization", value);
+    options.max_redirects = 5;
+    options.proxy = duplex::proxy{.kind = duplex::proxy_kind::socks5, .host = "127.0.0.1", .port = 1080};
+    duplex::websocket socket{io, "wss://example.com/feed", {}, options};
+    socket.on_open = [&] { std::cout << "connected to " << socket.url() << '\n'; };
+    socket.on_error = [](const duplex::error_event& error) {
+        // "upgrade: ...: server answered 403 Forbidden: members only"
+        std::cerr << to_string(error.phase) << ": " << error.what() << '\n';
     };
     io.run();
 }

@@ -40,6 +40,7 @@ constexpr const char* usage =
     "  --subprotocol NAME      a subprotocol to offer; may be given several times, best first\n"
     "  --header 'NAME: VALUE'  a header to add to the request; may be given several times\n"
     "  --origin ORIGIN         the Origin to claim\n"
+    "  --redirects N           follow so many redirects (default: 0)\n"
     "  --cacert FILE           trusts the certificates in FILE (PEM) instead of the system's\n"
     "  --cert FILE, --key FILE the certificate to show to the server, and its key\n"
     "  --insecure              accepts any certificate: for experiments only\n"
@@ -80,6 +81,8 @@ settings read_settings(int argc, char** argv) {
                                        value == header.npos ? "" : header.substr(value));
         } else if (line.name() == "--origin") {
             chosen.connect.origin = line.value();
+        } else if (line.name() == "--redirects") {
+            chosen.connect.max_redirects = static_cast<std::uint32_t>(line.number(0, 100));
         } else if (line.name() == "--cacert") {
             chosen.connect.tls.ca_file = line.value();
         } else if (line.name() == "--cert") {
@@ -192,14 +195,13 @@ private:
             // Mistakes in the URL or an option are found before anything is sent.
             const int status = error == duplex::condition::misuse ? 2 : 1;
             std::string why = "can't connect to " + settings_.url + ": " + error.message();
-            if (const auto* answer = made ? made.opening_outcome() : nullptr) why += describe(*answer);
-            return fail(why, status);
+            return fail(why + describe(*made.opening_outcome()), status);
         }
         connection_ = std::move(made);
         if (!settings_.quiet) {
-            const auto& subprotocol = connection_.opening_outcome()->subprotocol;
-            std::fprintf(stderr, "connected to %s%s%s\n", settings_.url.c_str(),
-                         subprotocol.empty() ? "" : ", subprotocol ", subprotocol.c_str());
+            const auto& opening = *connection_.opening_outcome();
+            std::fprintf(stderr, "connected to %s%s%s\n", opening.url.c_str(),
+                         opening.subprotocol.empty() ? "" : ", subprotocol ", opening.subprotocol.c_str());
         }
         connection_.async_run([this](const duplex::message& message) { received(message); },
                               [this](std::error_code ended) { closed(ended); });
@@ -215,11 +217,12 @@ private:
         lines_.start();
     }
 
-    /// Why a server did not upgrade the connection: its status, what its headers say about it, and its words.
+    /// How far it came, why no further, and what the headers and the body of an answer say about it.
     static std::string describe(const duplex::handshake_outcome& answer) {
-        if (!answer.why.empty()) return "\n  " + harmless(answer.why);
-        if (answer.status == 0 || answer.status == 101) return {};
-        std::string text = "\n  " + std::to_string(answer.status) + ' ' + harmless(answer.reason) + '\n';
+        std::string text = "\n  phase: " + std::string{to_string(answer.phase)};
+        if (!answer.why.empty()) text += "\n  " + answer.why;
+        if (answer.status == 0 || answer.status == 101) return text;
+        text += '\n';
         for (const auto name :
              {"Location", "WWW-Authenticate", "Retry-After", "Sec-WebSocket-Version", "Server"})
             answer.headers.for_each(name, [&](std::string_view value) {

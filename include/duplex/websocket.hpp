@@ -108,7 +108,7 @@ public:
     [[nodiscard]] std::size_t buffered_amount() const noexcept { return core_->buffered(); }
     /// How often it has opened: 1 in the first `on_open`, more where it has connected again.
     [[nodiscard]] std::uint32_t openings() const noexcept { return core_->openings(); }
-    /// The URL, normalised once connecting has begun.
+    /// The URL, normalised once connecting has begun; of an open connection, where redirects have led to.
     [[nodiscard]] std::string url() const { return core_->url(); }
     /// The agreed subprotocol; empty before a connection is open, and where there is none.
     [[nodiscard]] std::string protocol() const { return core_->protocol(); }

@@ -361,7 +361,126 @@ TEST_CASE("shows the answer with which a server refuses") {
     CHECK(client.response->reason == "Not For You");
     CHECK(client.response->headers.find("x-why") == "closed");
     CHECK(client.response->body == "soon");
-    CHECK(client.what.ends_with(": server answered 403 Not For You"));
+    CHECK(client.what.ends_with(": server answered 403 Not For You: soon"));
+}
+
+TEST_CASE("tells in which phase it failed, and why") {
+    asio::io_context io;
+    raw_server server{io};
+    SECTION("before anything was sent") {
+        watched client{io, "nonsense"};
+        run_until(io, [&] { return client.closed(); });
+        CHECK(client.failed_in == phase::prepare);
+        CHECK_FALSE(client.response);
+    }
+    SECTION("in an option") {
+        connect_options options;
+        options.headers = {{"Upgrade", "x"}};
+        watched client{io, server.url(), {}, options};
+        run_until(io, [&] { return client.closed(); });
+        CHECK(client.failed_in == phase::prepare);
+    }
+    SECTION("resolving") {
+        watched client{io, "ws://no-such-host.invalid/"};
+        run_until(io, [&] { return client.closed(); });
+        CHECK(client.failed_in == phase::resolve);
+        CHECK(client.what.ends_with(": name no-such-host.invalid could not be resolved"));
+        CHECK_FALSE(client.response);
+    }
+    SECTION("connecting") {
+        std::uint16_t port = 0;
+        {
+            raw_server gone{io};
+            port = gone.port();
+        }
+        watched client{io, "ws://127.0.0.1:" + std::to_string(port)};
+        run_until(io, [&] { return client.closed(); });
+        CHECK(client.failed_in == phase::connect);
+        CHECK(client.why.starts_with("no address of 127.0.0.1 could be connected: 127.0.0.1:"));
+        CHECK_FALSE(client.response);
+    }
+    SECTION("upgrading") {
+        watched client{io, server.url()};
+        (void)server.await_request(io);
+        server.peer().drop();
+        run_until(io, [&] { return client.closed(); });
+        CHECK(client.failed_in == phase::upgrade);
+        CHECK_FALSE(client.response);
+    }
+    SECTION("given up by the application") {
+        watched client{io, server.url()};
+        (void)server.await_request(io);
+        client.socket->close();
+        run_until(io, [&] { return client.closed(); });
+        CHECK(client.error == errc::aborted);
+        CHECK(client.failed_in == phase::upgrade);
+    }
+}
+
+TEST_CASE("tells a connection that breaks from one that breaks while it is closed") {
+    opened it;
+    SECTION("open") {
+        it.server.peer().drop();
+        run_until(it.io, [&] { return it.client.closed(); });
+        CHECK(it.client.failed_in == phase::open);
+    }
+    SECTION("against the rules") {
+        it.comes(opcode::continuation, "x");
+        it.await_bytes(8);
+        it.server.peer().shutdown_send();
+        run_until(it.io, [&] { return it.client.closed(); });
+        CHECK(it.client.error == errc::unexpected_continuation);
+        CHECK(it.client.failed_in == phase::open);
+    }
+    SECTION("being closed") {
+        it.client.socket->close(1000);
+        it.await_bytes(8);
+        it.server.peer().drop();
+        run_until(it.io, [&] { return it.client.closed(); });
+        CHECK(it.client.failed_in == phase::closing);
+    }
+}
+
+TEST_CASE("follows redirects where its options say so, and shows where they led") {
+    asio::io_context io;
+    raw_server first{io};
+    raw_server second{io};
+    connect_options options;
+    options.max_redirects = 1;
+    watched client{io, first.url("/a"), {}, options};
+    (void)first.await_request(io);
+    CHECK(client.socket->url() == first.url("/a"));
+    first.peer().send("HTTP/1.1 302 x\r\nLocation: " + second.url("/b") + "\r\nContent-Length: 0\r\n\r\n");
+    const auto request = second.await_request(io);
+    CHECK(request.starts_with("GET /b HTTP/1.1\r\n"));
+    SECTION("to a server that takes it") {
+        second.peer().send(acceptance_of(request));
+        run_until(io, [&] { return client.saw("open"); });
+        CHECK(client.socket->url() == second.url("/b"));
+        second.peer().drop();
+    }
+    SECTION("to one that sends it on again") {
+        second.peer().send("HTTP/1.1 302 x\r\nLocation: /c\r\nContent-Length: 0\r\n\r\n");
+        run_until(io, [&] { return client.closed(); });
+        CHECK(client.error == errc::too_many_redirects);
+        CHECK(client.what.ends_with(": server answered 302 with Location /c"));
+        REQUIRE(client.response);
+        CHECK(client.response->url == second.url("/b"));
+        CHECK(client.socket->url() == first.url("/a"));
+    }
+    run_until(io, [&] { return client.closed(); });
+}
+
+TEST_CASE("logs in with the user and the password of its URL, and does not show them") {
+    asio::io_context io;
+    raw_server server{io};
+    watched client{io, "ws://me:secret@127.0.0.1:" + std::to_string(server.port())};
+    const auto request = server.await_request(io);
+    CHECK(request.find("\r\nAuthorization: Basic bWU6c2VjcmV0\r\n") != std::string::npos);
+    CHECK(client.socket->url() == server.url());
+    server.peer().send(acceptance_of(request));
+    run_until(io, [&] { return client.saw("open"); });
+    CHECK(client.socket->url() == server.url());
 }
 
 TEST_CASE("fails where the answer does not open a connection") {

@@ -65,15 +65,18 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::method_not_get).name == "method_not_get");
     CHECK(duplex::explain(errc::upgrade_refused).name == "upgrade_refused");
     CHECK(duplex::explain(errc::deflate_answer_invalid).name == "deflate_answer_invalid");
+    CHECK(duplex::explain(errc::too_many_redirects).name == "too_many_redirects");
     CHECK(duplex::explain(errc::proxy_refused).name == "proxy_refused");
     CHECK(duplex::explain(errc::proxy_answer_invalid).name == "proxy_answer_invalid");
     CHECK(duplex::explain(errc::url_invalid).name == "url_invalid");
     CHECK(duplex::explain(errc::proxy_credentials_invalid).name == "proxy_credentials_invalid");
+    CHECK(duplex::explain(errc::credentials_invalid).name == "credentials_invalid");
     CHECK(duplex::explain(errc::tls_not_spoken).name == "tls_not_spoken");
     CHECK(duplex::explain(errc::tls_handshake_failed).name == "tls_handshake_failed");
     CHECK(duplex::explain(errc::tls_ca_invalid).name == "tls_ca_invalid");
     CHECK(duplex::explain(errc::deflate_not_available).name == "deflate_not_available");
     CHECK(duplex::explain(errc::deflate_option_invalid).name == "deflate_option_invalid");
+    CHECK(duplex::explain(errc::tls_not_loaded).name == "tls_not_loaded");
     CHECK(duplex::explain(errc::origin_invalid).name == "origin_invalid");
     CHECK(duplex::explain(errc::host_not_numeric).name == "host_not_numeric");
     CHECK(duplex::explain(errc::fragments_not_taken).name == "fragments_not_taken");

@@ -90,6 +90,10 @@ def nginx():
                     location /401 {{ add_header WWW-Authenticate "Basic realm=x" always; return 401 "who?"; }}
                     location /403 {{ return 403 "never"; }}
                     location /302 {{ return 302 /elsewhere; }}
+                    location /to/here {{ return 308 /; }}
+                    location /to/there {{ return 301 http://127.0.0.1:{port}/to/here; }}
+                    location /to/secure {{ return 307 https://localhost:{secure}/to/here; }}
+                    location /to/circle {{ return 303 /to/circle; }}
                 }}
             }}""")
         with running([PROGRAMS["nginx"], "-c", str(configuration), "-p", scratch.name], secure):
@@ -98,6 +102,20 @@ def nginx():
             for status, words in [(401, "who?"), (403, "never"), (302, "Location")]:
                 said = ws(f"wss://localhost:{secure}/{status}", "--cacert", made.authority)
                 assert said.returncode == 1 and str(status) in said.stderr and words in said.stderr, said
+                assert "phase: upgrade" in said.stderr and f"server answered {status} " in said.stderr, said
+
+            def sent_on(url, redirects):
+                return ws(url, "--redirects", str(redirects), "--cacert", made.authority, "--count", "1")
+
+            for url, redirects in [(f"ws://127.0.0.1:{port}/to/here", 1), (f"ws://127.0.0.1:{port}/to/there", 2),
+                                   (f"ws://127.0.0.1:{port}/to/secure", 2)]:
+                good(sent_on(url, redirects))
+                said = sent_on(url, redirects - 1)
+                assert said.returncode == 1 and "server answered 30" in said.stderr, said
+            for url, words in [(f"ws://127.0.0.1:{port}/to/circle", "max_redirects"),
+                               (f"wss://localhost:{secure}/to/there", "from wss to ws")]:
+                said = sent_on(url, 5)
+                assert said.returncode == 1 and words in said.stderr, said
 
 
 def through_proxy(port, scheme, login=""):

@@ -184,7 +184,7 @@ TEST_CASE("finds the caller's mistakes before anybody is called") {
     run_until(io, [&] { return it.calls == 1; });
     CHECK(it.error == expected);
     CHECK(it.error == condition::misuse);
-    CHECK_FALSE(it.connection);
+    CHECK_FALSE(it.connection.is_open());
     io.poll();
     CHECK_FALSE(server.connected());
 }
@@ -208,7 +208,7 @@ TEST_CASE("tells which step failed") {
         CHECK(it.error == asio::error::connection_refused);
     }
     CHECK(it.calls == 1);
-    CHECK_FALSE(it.connection);
+    CHECK_FALSE(it.connection.is_open());
 }
 
 TEST_CASE("gives the connection of a refused upgrade, to show the answer") {
@@ -249,7 +249,7 @@ TEST_CASE("keeps its deadlines") {
         CHECK(it.calls == 1);
         CHECK(it.error == errc::connect_timeout);
         CHECK(it.error == condition::timeout);
-        CHECK_FALSE(it.connection);
+        CHECK_FALSE(it.connection.is_open());
     }
     SECTION("resolving counts, too") {
         raw_server server{io};

@@ -187,6 +187,8 @@ struct watched {
         socket->on_error = [this](const error_event& e) {
             error = e.error;
             what = e.what();
+            why = e.why;
+            failed_in = e.phase;
             if (e.response) response = *e.response;
             note("error");
             if (then_error) then_error();
@@ -215,6 +217,8 @@ struct watched {
     std::vector<ready_state> states; ///< at each entry of `seen`
     std::error_code error;
     std::string what;
+    std::string why;
+    std::optional<phase> failed_in;
     std::optional<handshake_outcome> response;
     std::optional<close_event> last;
     std::function<void()> then_open;

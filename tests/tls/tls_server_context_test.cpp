@@ -4,8 +4,13 @@
 #include "support/certificates.hpp"
 #include "support/tls_pair.hpp"
 
+#include <duplex/server.hpp>
+
+#include <asio/io_context.hpp>
+
 #include <atomic>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -28,6 +33,32 @@ TEST_CASE("a server's context is empty before it was loaded") {
     CHECK_FALSE(server.current());
     CHECK_FALSE(server.reload(as_localhost()));
     CHECK(tls_pair(client_with(trusting()), server.current(), "localhost").well());
+}
+
+TEST_CASE("a server does not start on a context that was never loaded") {
+    asio::io_context io;
+    tls_server_context tls;
+    CHECK(tls.security()->check() == errc::tls_not_loaded);
+    server_options options;
+    options.host = "127.0.0.1";
+    options.tls = tls.security();
+    server it{io, options};
+    std::error_code error;
+    it.start(error);
+    CHECK(error == errc::tls_not_loaded);
+    CHECK(error == condition::misuse);
+    CHECK(it.port() == 0);
+    CHECK(tls.security()->secure(error) == nullptr);
+    CHECK(error == errc::tls_not_loaded);
+    // It can be started later, through the same handle.
+    CHECK(tls.reload({}) == errc::tls_certificate_invalid);
+    it.start(error);
+    CHECK(error == errc::tls_not_loaded);
+    REQUIRE_FALSE(tls.reload(as_localhost()));
+    CHECK_FALSE(tls.security()->check());
+    it.start(error);
+    CHECK_FALSE(error);
+    CHECK(it.port() != 0);
 }
 
 TEST_CASE("a certificate is renewed for new connections, and old ones go on") {

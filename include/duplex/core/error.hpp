@@ -79,6 +79,9 @@ enum class errc : std::uint8_t {
     subprotocol_not_offered,
     extension_not_offered,
     deflate_answer_invalid,
+    redirect_invalid,
+    redirect_insecure,
+    too_many_redirects,
 
     // A proxy on the way to the server (RFC 9110 9.3.6, RFC 1928).
     proxy_refused,
@@ -105,6 +108,7 @@ enum class errc : std::uint8_t {
     proxy_url_invalid,
     proxy_scheme_unsupported,
     proxy_credentials_invalid,
+    credentials_invalid,
     tls_not_available,
     tls_options_invalid,
     tls_certificate_invalid,
@@ -113,6 +117,7 @@ enum class errc : std::uint8_t {
     tls_ca_invalid,
     deflate_not_available,
     deflate_option_invalid,
+    tls_not_loaded,
     header_name_invalid,
     header_value_invalid,
     header_reserved,

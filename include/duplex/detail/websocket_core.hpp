@@ -2,6 +2,7 @@
 
 #include <duplex/core/backoff.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
+#include <duplex/core/phase.hpp>
 #include <duplex/detail/kept_messages.hpp>
 #include <duplex/handshake/outcome.hpp>
 #include <duplex/net/connect_options.hpp>
@@ -39,6 +40,8 @@ struct error_event {
     const handshake_outcome* response = nullptr;
     /// What is known beyond the code, as `handshake_outcome::why`. Valid during the callback.
     std::string_view why{};
+    /// Where it went wrong.
+    duplex::phase phase = duplex::phase::open;
 
     /// One line that explains the error.
     [[nodiscard]] std::string what() const;
@@ -114,7 +117,7 @@ public:
     [[nodiscard]] std::uint32_t openings() const noexcept {
         return openings_.load(std::memory_order_relaxed);
     }
-    [[nodiscard]] std::string url() const { return copy(url_); }
+    [[nodiscard]] std::string url() const { return copy(shown_url_); }
     [[nodiscard]] std::string protocol() const { return copy(protocol_); }
     [[nodiscard]] std::string extensions() const { return copy(extensions_); }
 
@@ -130,7 +133,9 @@ private:
     /// `on_open` threw: the connection fails as it does where `on_message` throws.
     void fail_open();
     void start_close(close_code code, const std::string& reason);
-    void finish_unopened(std::error_code error, const handshake_outcome* response);
+    void finish_unopened(std::error_code error, const handshake_outcome* known);
+    /// Given up by the application.
+    void finish_aborted(phase where);
     void ended(std::error_code error);
     /// Error before close, close once, nothing after it.
     void finish(const error_event& error, const close_event& event);
@@ -185,7 +190,8 @@ private:
 
     mutable std::mutex mutex_; ///< for what is asked for from other threads
     connection_type::handle_type handle_;
-    std::string url_;
+    std::string url_; ///< to connect to
+    std::string shown_url_;
     std::string protocol_;
     std::string extensions_;
     std::optional<kept_messages> kept_; ///< where they are kept

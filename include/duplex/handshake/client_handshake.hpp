@@ -9,9 +9,11 @@
 #include <duplex/handshake/detail/final_head.hpp>
 #include <duplex/handshake/detail/own_headers.hpp>
 #include <duplex/handshake/detail/refusal_body.hpp>
+#include <duplex/handshake/detail/refusal_words.hpp>
 #include <duplex/handshake/extension_list.hpp>
 #include <duplex/handshake/origin_policy.hpp>
 #include <duplex/handshake/outcome.hpp>
+#include <duplex/http/credentials.hpp>
 #include <duplex/http/fields.hpp>
 #include <duplex/http/head_parser.hpp>
 #include <duplex/http/head_writer.hpp>
@@ -56,7 +58,7 @@ public:
 
     /// Checks everything the caller gave and writes the request. After an error `request()` is empty:
     /// `errc::subprotocol_invalid`, `subprotocol_duplicated`, `header_name_invalid`, `header_value_invalid`,
-    /// `header_reserved`, `url_host_invalid`, `url_invalid`, `random_source_failed`.
+    /// `header_reserved`, `url_host_invalid`, `url_invalid`, `credentials_invalid`, `random_source_failed`.
     [[nodiscard]] std::error_code start(const uri& to, const client_handshake_options& options = {}) {
         *this = client_handshake();
         std::array<std::byte, 16> nonce;
@@ -73,6 +75,7 @@ public:
         write_request(to, options, nonce);
         head_ = detail::final_head(options.limits);
         outcome_.error.clear();
+        outcome_.url = to.to_string();
         step_ = step::head;
         return {};
     }
@@ -97,7 +100,10 @@ public:
     /// The server ended the stream: the end of a refusal whose length was not given, otherwise
     /// `errc::connection_lost`.
     progress eof() {
-        if (step_ == step::head) finish(make_error_code(errc::connection_lost));
+        if (step_ == step::head) {
+            outcome_.why = "the server ended the connection before its answer was complete";
+            finish(make_error_code(errc::connection_lost));
+        }
         if (step_ == step::body) finish_refusal();
         return progress::done;
     }
@@ -118,6 +124,7 @@ private:
             return make_error_code(errc::url_host_invalid);
         if (!to.target.starts_with('/') || !detail::all_of_class(to.target, detail::char_class::target))
             return make_error_code(errc::url_invalid);
+        if (!detail::is_login(to.user, to.password)) return make_error_code(errc::credentials_invalid);
 
         for (auto one = options.subprotocols.begin(); one != options.subprotocols.end(); ++one) {
             if (!is_token(*one)) return make_error_code(errc::subprotocol_invalid);
@@ -172,7 +179,7 @@ private:
         if (!options.user_agent.empty() && !headers.find("User-Agent"))
             append_field(request_, "User-Agent", options.user_agent);
         if ((!to.user.empty() || !to.password.empty()) && !headers.find("Authorization"))
-            append_field(request_, "Authorization", detail::basic_credentials(to.user, to.password));
+            append_field(request_, "Authorization", detail::basic_value(to.user, to.password));
         for (const auto field : headers)
             if (!equals_ignoring_case(field.name, "Host")) append_field(request_, field.name, field.value);
         append_end(request_);
@@ -246,6 +253,7 @@ private:
 
     void finish_refusal() {
         outcome_.body = body_.take();
+        outcome_.why = detail::refusal_words("server", outcome_.status, outcome_.reason, outcome_.body);
         finish(make_error_code(errc::upgrade_refused));
     }
 

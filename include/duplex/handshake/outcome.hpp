@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/phase.hpp>
 #include <duplex/deflate/params.hpp>
 #include <duplex/http/fields.hpp>
 
@@ -31,12 +32,18 @@ struct handshake_outcome {
     /// What the server said with a refusal, at most `http_limits::refusal_body_bytes`; only a client fills
     /// it.
     std::string body{};
-    /// What is known of the error beyond its code: of TLS, say, whom a certificate is for. For people.
+    /// What is known of the error beyond its code: what a server said, whom a certificate is for, which
+    /// addresses did not answer. For people: one line of at most 512 bytes, without control characters.
     std::string why{};
+    /// Where it failed.
+    duplex::phase phase = duplex::phase::upgrade;
     /// Bytes that came behind the head and are the first of the open WebSocket or tunnel.
     std::vector<std::byte> leftover{};
     /// The path and query of the request; only a server fills it.
     std::string target{};
+    /// What was asked for, as `uri::to_string` gives it; behind redirects the last of their URLs. Only a
+    /// client fills it.
+    std::string url{};
 };
 
 } // namespace duplex

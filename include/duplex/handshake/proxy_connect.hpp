@@ -1,13 +1,13 @@
 #pragma once
 
-#include <duplex/core/base64.hpp>
 #include <duplex/core/error.hpp>
 #include <duplex/core/limits.hpp>
 #include <duplex/handshake/detail/final_head.hpp>
 #include <duplex/handshake/detail/own_headers.hpp>
-#include <duplex/handshake/detail/proxy_login.hpp>
 #include <duplex/handshake/detail/refusal_body.hpp>
+#include <duplex/handshake/detail/refusal_words.hpp>
 #include <duplex/handshake/outcome.hpp>
+#include <duplex/http/credentials.hpp>
 #include <duplex/http/fields.hpp>
 #include <duplex/http/head_parser.hpp>
 #include <duplex/http/head_writer.hpp>
@@ -98,9 +98,7 @@ private:
         if (is_ipv6(host) ? !detail::parse_ipv6(host) : !detail::is_host_name(host))
             return make_error_code(errc::url_host_invalid);
         if (port == 0) return make_error_code(errc::url_port_invalid);
-        // RFC 7617 2: a colon ends the user name
-        if (options.user.find(':') != std::string::npos || detail::has_controls(options.user) ||
-            detail::has_controls(options.password))
+        if (!detail::is_login(options.user, options.password))
             return make_error_code(errc::proxy_credentials_invalid);
 
         const fields& headers = options.headers;
@@ -127,7 +125,7 @@ private:
         append_field(request_, "Host", authority);
         if ((!options.user.empty() || !options.password.empty()) && !headers.find("Proxy-Authorization"))
             append_field(request_, "Proxy-Authorization",
-                         detail::basic_credentials(options.user, options.password));
+                         detail::basic_value(options.user, options.password));
         if (!options.user_agent.empty() && !headers.find("User-Agent"))
             append_field(request_, "User-Agent", options.user_agent);
         append_fields(request_, headers);
@@ -158,6 +156,7 @@ private:
 
     void finish_refusal() {
         outcome_.body = body_.take();
+        outcome_.why = detail::refusal_words("proxy", outcome_.status, outcome_.reason, outcome_.body);
         // RFC 9110 15.5.8
         finish(outcome_.status == 407 ? errc::proxy_authentication_required : errc::proxy_refused);
     }
@@ -171,7 +170,7 @@ private:
     std::string request_;
     detail::final_head head_;
     detail::refusal_body body_;
-    handshake_outcome outcome_{.error = make_error_code(errc::not_open)};
+    handshake_outcome outcome_{.error = make_error_code(errc::not_open), .phase = phase::proxy};
     step step_ = step::done;
 };
 

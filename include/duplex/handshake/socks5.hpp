@@ -1,8 +1,8 @@
 #pragma once
 
 #include <duplex/core/error.hpp>
-#include <duplex/handshake/detail/proxy_login.hpp>
 #include <duplex/handshake/outcome.hpp>
+#include <duplex/http/credentials.hpp>
 #include <duplex/http/uri.hpp>
 
 #include <array>
@@ -239,6 +239,7 @@ private:
         };
         outcome_.status = reply;
         outcome_.reason = words[reply < words.size() ? reply : 0];
+        outcome_.why = "proxy answered: " + outcome_.reason;
         finish(errc::proxy_refused);
     }
 
@@ -255,7 +256,7 @@ private:
     std::size_t send_size_ = 0;
     std::size_t taken_ = 0;      ///< bytes of the answer that is under way
     std::size_t reply_size_ = 0; ///< known from its fourth byte on, with a name from its fifth
-    handshake_outcome outcome_{.error = make_error_code(errc::not_open)};
+    handshake_outcome outcome_{.error = make_error_code(errc::not_open), .phase = phase::proxy};
     bool name_follows_ = false;
     step step_ = step::done;
 };

@@ -53,7 +53,8 @@ DUPLEX_RARE DUPLEX_FUNCTION std::error_code server_core::check() const {
     for (const auto& each : handshake->subprotocols)
         if (!is_token(each)) return errc::subprotocol_invalid;
     if (const auto error = check_deflate(handshake->deflate)) return error;
-    return check_own_headers(handshake->headers);
+    if (const auto error = check_own_headers(handshake->headers)) return error;
+    return options.tls ? options.tls->check() : std::error_code{};
 }
 
 [[nodiscard]] inline bool runs_on(asio::io_context& context) noexcept {

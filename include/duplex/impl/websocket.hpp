@@ -45,7 +45,7 @@ DUPLEX_FUNCTION std::error_code websocket_core::open(std::string_view url, conne
     if (opened_.exchange(true, std::memory_order_relaxed)) return errc::already_open;
     {
         const std::lock_guard lock{mutex_};
-        url_ = url;
+        url_ = shown_url_ = url;
         if (options.reconnect) {
             again_ = std::make_unique<reconnecting>(options);
             if (options.reconnect->keep_queue)
@@ -116,20 +116,20 @@ DUPLEX_FUNCTION void websocket_core::release() {
 
 DUPLEX_FUNCTION void websocket_core::connect(connect_options&& options) {
     if (released() || finished_) return;
-    std::error_code error;
+    const auto to = copy(url_);
     uri parsed;
-    error = parse_uri(url(), parsed);
+    auto error = parse_uri(to, parsed);
     if (!error) {
         const std::lock_guard lock{mutex_};
-        url_ = parsed.to_string();
+        shown_url_ = parsed.to_string();
     }
     // A close may have come first.
-    if (state() != ready_state::connecting) return finish_unopened(errc::aborted, nullptr);
+    if (state() != ready_state::connecting) return finish_aborted(phase::prepare);
     // A run of ours takes whole messages.
     if (!error && options.connection.deliver_fragments) error = errc::fragments_not_taken;
     if (error) return finish_unopened(error, nullptr);
     attempting_ = true;
-    async_connect(executor_, url(), std::move(options),
+    async_connect(executor_, to, std::move(options),
                   asio::bind_cancellation_slot(
                       cancel_.slot(), [self = pointer{this}](std::error_code failed, connection_type made) {
                           self->connected(failed, std::move(made));
@@ -149,19 +149,20 @@ DUPLEX_FUNCTION void websocket_core::connected(std::error_code error, connection
     attempting_ = false;
     if (released()) return;
     // Closed by the application, and whatever came of that.
-    if (error && state() == ready_state::closing) return finish_unopened(errc::aborted, nullptr);
-    if (error) return finish_unopened(error, made ? made.opening_outcome() : nullptr);
+    if (error && state() == ready_state::closing) return finish_aborted(made.opening_outcome()->phase);
+    if (error) return finish_unopened(error, made.opening_outcome());
     {
         const std::lock_guard lock{mutex_};
         handle_ = made.handle();
         protocol_ = made.opening_outcome()->subprotocol;
         extensions_ = made.opening_outcome()->extensions;
+        shown_url_ = made.opening_outcome()->url;
         holding_ = kept_.has_value();
     }
     // Another thread may be closing.
     auto before = ready_state::connecting;
     if (!state_.compare_exchange_strong(before, ready_state::open, std::memory_order_acq_rel))
-        return finish_unopened(errc::aborted, nullptr);
+        return finish_aborted(phase::upgrade);
     connection_ = std::move(made);
     connection_.forget_opening();
     // The run is under way before on_open, which may send, close, destroy or throw; it delivers nothing
@@ -204,15 +205,22 @@ DUPLEX_FUNCTION void websocket_core::start_close(close_code code, const std::str
         cancel_.emit(asio::cancellation_type::terminal);
     } else {
         // Between two attempts
-        finish_unopened(errc::aborted, nullptr);
+        finish_aborted(phase::prepare);
     }
 }
 
-DUPLEX_FUNCTION void websocket_core::finish_unopened(std::error_code error,
-                                                     const handshake_outcome* response) {
-    const bool answered = response && response->status != 0;
-    lost({error, answered ? response : nullptr, response ? response->why : std::string_view{}}, close_event{},
-         again_ && again_->rules.is_final(error, answered ? response->status : 0));
+DUPLEX_FUNCTION void websocket_core::finish_unopened(std::error_code error, const handshake_outcome* known) {
+    error_event event{error, nullptr, {}, phase::prepare};
+    if (known) {
+        if (known->status != 0) event.response = known;
+        event.why = known->why;
+        event.phase = known->phase;
+    }
+    lost(event, close_event{}, again_ && again_->rules.is_final(error, known ? known->status : 0));
+}
+
+DUPLEX_FUNCTION void websocket_core::finish_aborted(phase where) {
+    lost({errc::aborted, nullptr, {}, where}, close_event{}, true);
 }
 
 DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
@@ -220,7 +228,7 @@ DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
     close_event event;
     // WHATWG WebSockets: a connection that fails has no code and was not clean, whatever the peer
     // answers.
-    if (open_threw_) return finish({errc::callback_threw, nullptr, {}}, event);
+    if (open_threw_) return finish({errc::callback_threw, nullptr, {}, phase::open}, event);
     if (const auto* result = connection_.result()) {
         event.code = to_number(result->code);
         event.reason = result->reason;
@@ -229,7 +237,9 @@ DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
     // A peer may answer the Close of a deadline of ours with any code.
     const bool final =
         again_ && (error ? again_->rules.is_final(error) : again_->rules.is_final(close_code{event.code}));
-    lost({event.was_clean ? std::error_code{} : error, nullptr, {}}, event, final);
+    const bool closing = state() == ready_state::closing || event.code != to_number(close_code::abnormal);
+    lost({event.was_clean ? std::error_code{} : error, nullptr, {}, closing ? phase::closing : phase::open},
+         event, final);
 }
 
 DUPLEX_FUNCTION void websocket_core::finish(const error_event& error, const close_event& event) {

@@ -39,14 +39,14 @@ DUPLEX_FUNCTION void websocket_core::lost(const error_event& error, const close_
     if (!again_ || final || state() == ready_state::closing) return finish(error, event);
     const auto delay = next_wait(error, event);
     if (!delay || !back_to_connecting()) return finish(error, event);
-    std::string to = url();
+    std::string to = copy(url_);
     reconnect_event told{again_->count.attempts(), error, event, *delay, to, again_->options};
     if (!ask(told)) return finish(error, event);
     // Closed meanwhile, which has a step of its own under way
     if (released() || state() != ready_state::connecting) return;
     {
         const std::lock_guard lock{mutex_};
-        url_ = std::move(to);
+        url_ = shown_url_ = std::move(to);
     }
     wait(told.delay);
 }
@@ -90,7 +90,7 @@ DUPLEX_FUNCTION bool websocket_core::ask(reconnect_event& event) {
             if (returned) return;
             // It threw, and two exceptions can't leave at once.
             asio::post(core.executor_, [self = pointer{&core}, later = close] {
-                if (!self->released()) self->finish({errc::callback_threw, nullptr, {}}, later);
+                if (!self->released()) self->finish({errc::callback_threw, nullptr, {}, phase::open}, later);
             });
         }
     } exit{*this, event.close};

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
+#include <duplex/core/detail/words.hpp>
+#include <duplex/core/phase.hpp>
 #include <duplex/handshake/client_handshake.hpp>
 #include <duplex/handshake/detail/proxy_dialogue.hpp>
 #include <duplex/handshake/outcome.hpp>
+#include <duplex/handshake/redirect.hpp>
 #include <duplex/http/proxy_settings.hpp>
 #include <duplex/http/uri.hpp>
 #include <duplex/net/connect_options.hpp>
@@ -61,7 +65,9 @@ public:
     }
 
     void start() {
+        phase_ = phase::prepare;
         if (const auto wrong = check()) return finish(wrong);
+        phase_ = phase::resolve;
         service_.schedule(*this, deadline_after(service_.precise_now(), options_.connection.timeouts.connect),
                           executor_);
         const auto& host = proxy_ ? proxy_->host : to_.host;
@@ -76,9 +82,10 @@ public:
     void cancel(std::error_code error) {
         if (!done_) return;
         resolver_.cancel();
+        if (!connection_) why_ = what_failed(error);
         if (const auto race = std::exchange(race_, {})) race->cancel(error);
         if (const auto tunnel = std::exchange(tunnel_, {})) tunnel->cancel(error);
-        if (connection_) connection_.abort();
+        if (connection_) connection_.state_->cancel_opening();
         finish(error);
     }
 
@@ -96,7 +103,7 @@ private:
         if (!secures || options_.security) return {};
         if (!default_security) return errc::tls_not_available;
         std::error_code error;
-        options_.security = default_security(options_.tls, error, nullptr);
+        options_.security = default_security(options_.tls, error, &why_);
         return error;
     }
 
@@ -104,15 +111,20 @@ private:
         proxy_ = options_.proxy;
         if (!proxy_ && options_.proxy_from_environment) {
             const auto look = [](const char* name) { return std::getenv(name); };
-            if (const auto error = proxy_from_environment(look, to_, proxy_)) return error;
+            if (const auto error = proxy_from_environment(look, to_, proxy_)) {
+                why_ = "the proxy was looked for in the environment";
+                return error;
+            }
         }
         if (!proxy_) return {};
+        dialogue_ = {};
         return dialogue_.start(*proxy_, to_.host, to_.port, options_.user_agent, options_.connection.http);
     }
 
     void on_resolved(std::error_code error, results&& found) {
         if (!done_) return;
-        if (error) return finish(error);
+        if (error) return fail(error);
+        phase_ = phase::connect;
         std::vector<asio::ip::tcp::endpoint> endpoints;
         for (const auto& each : found)
             endpoints.push_back(each.endpoint());
@@ -127,11 +139,12 @@ private:
     }
 
     void on_connected(std::error_code error, socket_type&& socket) {
+        if (error && done_) return fail(error);
         race_.reset();
         if (!done_) return;
-        if (error) return finish(error);
         layered_socket<socket_type> connected{std::move(socket)};
         if (!proxy_) return open(std::move(connected));
+        phase_ = phase::proxy;
         if (proxy_->kind == proxy_kind::https) error = secure(connected, proxy_->host, proxy_->port);
         if (error) return finish(error);
         auto then = [self = pointer{this}](std::error_code failed, layered_socket<socket_type> through,
@@ -151,8 +164,8 @@ private:
         tunnel_.reset();
         if (!done_) return;
         if (!error) return open(std::move(through));
-        connection_ = connection_type{stream_of(std::move(through)), options_.connection, std::move(said)};
-        finish(error);
+        if (said.why.empty()) said.why = "on the way through the proxy " + proxy_->to_string();
+        finish_without(error, std::move(said));
     }
 
     [[nodiscard]] std::error_code secure(layered_socket<socket_type>& socket, const std::string& host,
@@ -166,11 +179,38 @@ private:
     /// The way to the server is open.
     void open(layered_socket<socket_type>&& connected) {
         service_.cancel(*this);
+        phase_ = to_.secure ? phase::tls : phase::upgrade;
         if (to_.secure)
             if (const auto error = secure(connected, to_.host, to_.port)) return finish(error);
         connection_ = connection_type{stream_of(std::move(connected)), options_.connection};
         connection_.async_handshake(to_, options_.for_handshake(),
-                                    [self = pointer{this}](std::error_code failed) { self->finish(failed); });
+                                    [self = pointer{this}](std::error_code failed) { self->opened(failed); });
+    }
+
+    void opened(std::error_code error) {
+        if (!done_) return;
+        const auto* answer = connection_.opening_outcome();
+        if (error != errc::upgrade_refused || options_.max_redirects == 0 || !is_redirect(answer->status))
+            return finish(error);
+        error = go_elsewhere(*answer);
+        if (!error) {
+            connection_ = {};
+            return start();
+        }
+        // The answer is the server's, the verdict ours.
+        auto known = *answer;
+        known.why = words("server answered " + std::to_string(answer->status) + " with Location " +
+                          std::string{answer->headers.find("Location").value_or("missing")});
+        finish_without(error, std::move(known));
+    }
+
+    [[nodiscard]] std::error_code go_elsewhere(const handshake_outcome& answer) {
+        if (redirects_ == options_.max_redirects) return errc::too_many_redirects;
+        const auto from = to_;
+        if (const auto error = follow_redirect(from, answer.headers, to_)) return error;
+        ++redirects_;
+        if (!same_origin(from, to_)) options_.headers = headers_for_other_origin(options_.headers);
+        return {};
     }
 
     [[nodiscard]] static auto stream_of(layered_socket<socket_type>&& connected) {
@@ -185,7 +225,42 @@ private:
         }
     }
 
+    /// For people, of what goes on before there is a connection.
+    [[nodiscard]] DUPLEX_RARE std::string what_failed(const std::error_code& error) const {
+        const std::string of = proxy_ ? proxy_->host + ", the proxy," : to_.host;
+        const bool late = error == errc::connect_timeout;
+        if (phase_ == phase::resolve)
+            return "name " + of + (late ? " was not resolved in time" : " could not be resolved");
+        if (phase_ == phase::connect) {
+            const auto failures = race_ ? race_->failures() : std::string{};
+            return "no address of " + of + " could be connected" + (failures.empty() ? "" : ": ") + failures;
+        }
+        if (phase_ == phase::proxy) return "on the way through the proxy " + proxy_->to_string();
+        return {};
+    }
+
+    void fail(std::error_code error) {
+        why_ = what_failed(error);
+        race_.reset();
+        finish(error);
+    }
+
+    /// With a connection that has nothing but an outcome.
+    void finish_without(std::error_code error, handshake_outcome&& known) {
+        known.error = error;
+        known.url = to_.to_string();
+        connection_ = connection_type{stream_of(layered_socket<socket_type>{socket_type{executor_}}),
+                                      options_.connection, std::move(known)};
+        finish(error);
+    }
+
     void finish(std::error_code error) {
+        if (error && done_ && !connection_) {
+            handshake_outcome known;
+            known.phase = phase_;
+            known.why = words(why_);
+            return finish_without(error, std::move(known));
+        }
         service_.cancel(*this);
         if (auto* done = std::exchange(done_, nullptr))
             done->complete(completion::post, error, std::move(connection_));
@@ -207,6 +282,9 @@ private:
     connect_options options_;
     uri to_;
     std::error_code url_error_;
+    phase phase_ = phase::prepare;
+    std::string why_;
+    std::uint32_t redirects_ = 0;
     std::optional<proxy> proxy_;
     proxy_dialogue dialogue_;
     intrusive_ptr<race_type> race_;
@@ -230,9 +308,10 @@ template <class Source>
 /// duplex/tls.hpp, in any source of the program. `where` is an executor or an execution context. Handler:
 /// `void(std::error_code, connection)`. Errors: those of the URL and the options (`condition::misuse`), of
 /// the resolver and the socket, `errc::connect_timeout`, those of the proxy (`errc::proxy_refused` and
-/// others), those of `connection::async_handshake`; after an answer that refuses, or a TLS handshake that
-/// failed, the connection still shows its `opening_outcome()`. Cancellation: gives up. Call it on the
-/// executor, or before the context runs.
+/// others), of redirects (`errc::too_many_redirects` and others), those of `connection::async_handshake`.
+/// After an error the connection is not open and has nothing but an `opening_outcome()`: in which phase it
+/// was, why, and the server's answer, where there was one; its `url` is where redirects have led to.
+/// Cancellation: gives up. Call it on the executor, or before the context runs.
 template <class Where, class Token>
 auto async_connect(Where&& where, std::string_view url, connect_options options, Token&& token) {
     using executor_type = std::decay_t<decltype(detail::executor_from(where))>;

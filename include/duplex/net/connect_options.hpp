@@ -8,6 +8,7 @@
 #include <duplex/net/security.hpp>
 #include <duplex/net/tls_options.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,11 @@ struct connect_options {
     fields headers{};                        ///< added to the request
     std::string origin{};                    ///< sent as Origin where not empty
     std::string user_agent = "duplex";
+    /// How many redirects are followed; more are `errc::too_many_redirects`. 0: none, and each is an
+    /// `errc::upgrade_refused`. To another origin go neither `headers` that are Authorization, Cookie,
+    /// Proxy-Authorization or Host nor the URL's user and password; all else here goes along. Each step has
+    /// the whole of each timeout.
+    std::uint32_t max_redirects = 0;
     /// What to go through; none: what the environment says, if that is asked.
     std::optional<duplex::proxy> proxy{};
     /// Asks `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as `duplex::proxy_from_environment`

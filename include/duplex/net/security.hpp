@@ -15,6 +15,8 @@ namespace duplex {
 class server_security {
 public:
     virtual ~server_security() = default;
+    /// Why no connection could be secured, asked when a server starts; none: it can go on.
+    [[nodiscard]] virtual std::error_code check() const { return {}; }
     /// What goes between a connection and its socket; null after an error.
     [[nodiscard]] virtual std::unique_ptr<detail::transport_layer> secure(std::error_code& error) const = 0;
 };

@@ -41,13 +41,19 @@ public:
         return shared_->current;
     }
 
-    /// For `server_options::tls`; goes along with reloads.
+    /// For `server_options::tls`; goes along with reloads. A server does not start before the first one:
+    /// `errc::tls_not_loaded`.
     [[nodiscard]] std::shared_ptr<const server_security> security() const { return shared_; }
 
 private:
     struct shared final : server_security {
         mutable std::mutex mutex;
         tls_context current;
+
+        [[nodiscard]] std::error_code check() const override {
+            const std::lock_guard lock{mutex};
+            return current ? std::error_code{} : errc::tls_not_loaded;
+        }
 
         [[nodiscard]] std::unique_ptr<detail::transport_layer> secure(std::error_code& error) const override {
             const detail::openssl_errors errors;
@@ -58,7 +64,7 @@ private:
             }
             error.clear();
             if (!from)
-                error = errc::tls_options_invalid;
+                error = errc::tls_not_loaded;
             else if (detail::ssl_ptr ssl{SSL_new(from.native_handle())}) {
                 SSL_set_accept_state(ssl.get());
                 if (auto made = detail::tls_layer::make(std::move(ssl))) return made;

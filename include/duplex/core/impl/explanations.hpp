@@ -238,6 +238,18 @@ inline constexpr auto explanations = [] {
                   "deflate_answer_invalid|"
                   "the server's answer to the offer of permessage-deflate is malformed or grants too little|"
                   "RFC 7692 7.1"},
+        explained{errc::redirect_invalid, handshake_failure, none, 0,
+                  "redirect_invalid|"
+                  "the server redirects without one Location that a WebSocket can go to|"
+                  "RFC 9110 10.2.2"},
+        explained{errc::redirect_insecure, handshake_failure, none, 0,
+                  "redirect_insecure|"
+                  "the server redirects from wss to ws|"
+                  "RFC 6455 10.6"},
+        explained{errc::too_many_redirects, handshake_failure, none, 0,
+                  "too_many_redirects|"
+                  "there are more redirects than connect_options::max_redirects|"
+                  "RFC 9110 15.4"},
 
         explained{errc::proxy_refused, handshake_failure, none, 0,
                   "proxy_refused|"
@@ -320,6 +332,10 @@ inline constexpr auto explanations = [] {
                   "proxy_credentials_invalid|"
                   "the login for the proxy has a length or a character that may not be sent|"
                   "RFC 7617 2, RFC 1929 2"},
+        explained{errc::credentials_invalid, misuse, none, 0,
+                  "credentials_invalid|"
+                  "a user name, a password or a token has a character that may not be sent|"
+                  "RFC 7617 2, RFC 6750 2.1"},
         explained{errc::tls_not_available, misuse, none, 0,
                   "tls_not_available|"
                   "wss needs duplex/tls.hpp, included in one source, and duplex::tls, linked to|"
@@ -353,6 +369,10 @@ inline constexpr auto explanations = [] {
                   "deflate_option_invalid|"
                   "a number among the options of permessage-deflate is out of its range|"
                   "deflate_options"},
+        explained{errc::tls_not_loaded, misuse, none, 0,
+                  "tls_not_loaded|"
+                  "the server's TLS has no certificate yet|"
+                  "tls_server_context::reload"},
         explained{errc::header_name_invalid, misuse, none, 0,
                   "header_name_invalid|"
                   "a header name is not a token|"

@@ -1,13 +1,10 @@
 #pragma once
 
-#include <duplex/core/base64.hpp>
 #include <duplex/core/limits.hpp>
 #include <duplex/http/head_parser.hpp>
 
 #include <cstddef>
 #include <span>
-#include <string>
-#include <string_view>
 
 namespace duplex::detail {
 
@@ -40,11 +37,5 @@ private:
     head_parser parser_{head_kind::response, limits_};
     unsigned informational_ = 0;
 };
-
-/// The value of Authorization or Proxy-Authorization (RFC 7617 2).
-[[nodiscard]] inline std::string basic_credentials(const std::string& user, const std::string& password) {
-    const std::string login = user + ':' + password;
-    return "Basic " + to_base64(std::as_bytes(std::span(login)));
-}
 
 } // namespace duplex::detail

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
+#include <duplex/core/detail/words.hpp>
 #include <duplex/net/address_race.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_member.hpp>
@@ -17,6 +19,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -82,6 +85,20 @@ public:
         if (done_) finish(error, Socket{executor_});
     }
 
+    /// What became of each attempt that did not win: "192.0.2.1:80 Connection refused; [2001:db8::1]:80 no
+    /// answer". Empty where none was made.
+    [[nodiscard]] DUPLEX_RARE std::string failures() const {
+        std::string text;
+        for (std::size_t i = 0; i < errors_.size() && text.size() < most_words; ++i) {
+            const auto address = endpoints_[i].address();
+            if (!text.empty()) text += "; ";
+            text += address.is_v6() ? '[' + address.to_string() + ']' : address.to_string();
+            text.append(1, ':').append(std::to_string(endpoints_[i].port())).append(1, ' ');
+            text += errors_[i] ? errors_[i].message() : "no answer";
+        }
+        return text;
+    }
+
 private:
     [[nodiscard]] static std::vector<endpoint_type> order(std::span<const endpoint_type> found,
                                                           const options_type& options) {
@@ -110,6 +127,7 @@ private:
     [[nodiscard]] std::error_code begin(std::size_t index) {
         Socket socket{executor_};
         const auto& to = endpoints_[index];
+        errors_.resize(index + 1);
         std::error_code error;
         socket.open(to.protocol(), error);
         if (!error && options_.prepare) error = options_.prepare(socket);
@@ -135,6 +153,7 @@ private:
 
     [[nodiscard]] address_race::attempt failed(std::size_t index, std::error_code error) {
         using way = address_race::way;
+        errors_[index] = error;
         const bool missing = is_system_error(error, std::errc::network_unreachable) ||
                              is_system_error(error, std::errc::address_not_available) ||
                              is_system_error(error, std::errc::address_family_not_supported);
@@ -170,6 +189,7 @@ private:
     options_type options_;
     const std::vector<endpoint_type> endpoints_; ///< in the order of attempts
     std::vector<std::optional<Socket>> sockets_; ///< of each attempt under way; never moved
+    std::vector<std::error_code> errors_;        ///< of each attempt that was made; none: no answer
     address_race race_;
     waiter_type* done_; ///< null when the race is over
 };

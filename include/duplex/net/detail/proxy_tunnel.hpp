@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/core/detail/intrusive_ptr.hpp>
+#include <duplex/core/detail/words.hpp>
 #include <duplex/handshake/detail/proxy_dialogue.hpp>
 #include <duplex/handshake/outcome.hpp>
 #include <duplex/net/buffer_pool.hpp>
@@ -114,7 +115,7 @@ private:
 
     void fail(std::error_code error) {
         handshake_outcome known;
-        if (const auto* layer = socket_.layers().top()) known.why = layer->explanation();
+        if (const auto* layer = socket_.layers().top()) known.why = words(layer->explanation());
         finish(error, std::move(known));
     }
 

@@ -2,6 +2,7 @@
 
 // The opening handshake over a stream (RFC 6455 4): drives the sans-I/O handshakes of handshake/.
 
+#include <duplex/core/detail/words.hpp>
 #include <duplex/net/impl/connection_state.hpp>
 
 namespace duplex::detail {
@@ -140,9 +141,8 @@ void connection_state<Stream>::opening_received(std::span<const std::byte> bytes
         auto outcome = now.client->receive(bytes, bool{ended});
         if (!outcome) return start_read();
         // A refusal is one, too, where its body was cut off.
-        if (ended && ended != asio::error::eof && outcome->error != errc::upgrade_refused)
-            return opening_done(ended);
-        const auto error = outcome->error;
+        const bool cut_off = ended && ended != asio::error::eof && outcome->error != errc::upgrade_refused;
+        const auto error = cut_off ? ended : outcome->error;
         if (!error) return become_open(role::client, std::move(*outcome));
         keep_outcome(std::move(*outcome));
         return opening_done(error);
@@ -233,10 +233,20 @@ DUPLEX_RARE void connection_state<Stream>::opening_done(std::error_code error) {
     if (!misuse) {
         // A stream that was given up from the beginning knows better what is wrong with it.
         if (const auto* end = how_it_ended(); end && end->transport) error = end->transport;
-        if (!outcome()) keep_outcome({});
-        outcome()->error = error;
+        const auto where = securing() ? phase::tls : phase::upgrade;
+        if (!outcome()) {
+            // As far as the answer has come.
+            auto known = opening_->client ? opening_->client->receive({}, true) : std::nullopt;
+            keep_outcome(known ? std::move(*known) : handshake_outcome{});
+        }
+        auto& kept = *outcome();
+        // That the server ended it is said of another error.
+        if (kept.error != error) kept.why.clear();
+        kept.error = error;
+        kept.phase = where;
         if constexpr (layered)
-            if (const auto* layer = stream_.layers().top()) outcome()->why = layer->explanation();
+            if (const auto* layer = stream_.layers().top())
+                if (const auto known = layer->explanation(); !known.empty()) kept.why = words(known);
         end();
     }
     if (waiting) waiting->complete(completion::post, error);
