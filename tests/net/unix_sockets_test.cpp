@@ -316,12 +316,6 @@ TEST_CASE("a listener's socket file comes with it and goes with it") {
         }
     }
     CHECK(directory.count() == 0);
-    // And with its context.
-    auto other = std::make_unique<asio::io_context>();
-    listener<> outliving{other->get_executor()};
-    REQUIRE_FALSE(outliving.open({.path = path}));
-    other.reset();
-    CHECK(directory.count() == 0);
 }
 
 TEST_CASE("a listener leaves alone what has taken the place of its file") {

@@ -176,7 +176,6 @@ private:
         void on_shutdown() noexcept override {
             closed = true;
             this->stop_waiting();
-            remove_file();
             loop.reset();
         }
 
