@@ -2,6 +2,7 @@
 
 #include "command_line.hpp"
 
+#include <duplex/http/uri.hpp>
 #include <duplex/server.hpp>
 #if defined(EXAMPLE_HAS_TLS)
 #include <duplex/tls.hpp>
@@ -28,6 +29,7 @@ constexpr const char* usage =
     "\n"
     "  --host ADDRESS      a numeric address to listen on (default: all)\n"
     "  --port PORT         0: any free port (default: 9002)\n"
+    "  --unix PATH         listens on a unix socket instead\n"
     "  --tls CERT KEY      speaks TLS with this certificate chain and key, files in PEM\n"
     "  --threads N         threads that serve connections (default: 1)\n"
     "  --subprotocol NAME  a subprotocol it speaks; may be given several times, best first\n"
@@ -63,6 +65,9 @@ duplex::server_options read_options(int argc, char** argv) {
             if (error) line.fail("--host takes a numeric address, not \"" + options.host + '"');
         } else if (line.name() == "--port") {
             options.port = static_cast<std::uint16_t>(line.number(0, 65535));
+        } else if (line.name() == "--unix") {
+            options.path = line.value();
+            if (options.path.empty()) line.fail("--unix takes a path");
         } else if (line.name() == "--tls") {
             const std::string certificate{line.value()};
             options.tls = read_certificate(line, certificate, std::string{line.value()});
@@ -81,6 +86,7 @@ duplex::server_options read_options(int argc, char** argv) {
             line.unknown();
         }
     }
+    if (options.tls && !options.path.empty()) line.fail("no client has a URL for TLS over a unix socket");
     if (options.origins.empty()) options.origins = {"*"};
     // Reading pauses while more than the watermark waits to be sent, so that beyond it one read's messages
     // come on top: the largest one, or a buffer full of small ones.
@@ -93,6 +99,11 @@ duplex::server_options read_options(int argc, char** argv) {
 
 /// Where a client on this machine finds the server.
 std::string url_of(const duplex::server_options& options, unsigned port) {
+    if (!options.path.empty()) {
+        duplex::uri url;
+        url.socket_path = options.path;
+        return url.to_string();
+    }
     std::string host = options.host;
     if (host.empty() || host == "0.0.0.0") host = "127.0.0.1";
     if (host == "::") host = "::1";

@@ -31,6 +31,9 @@ void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::b
 void connect_elsewhere(asio::io_context& io, const std::string& token);
 void choose(asio::io_context& io);
 void connect_again(asio::io_context& io, std::string (*fresh_token)());
+void unix_sockets(asio::io_context& io);
+void socket_options();
+void blocking();
 void keep_handles(asio::io_context& io, duplex::server& server);
 void tell_all(std::mutex& mutex, const std::vector<duplex::server::handle>& members);
 void explain(std::error_code error);
@@ -103,6 +106,31 @@ void sans_io(std::span<std::byte> received, void (*write)(std::span<const std::b
             write(segments[i]);
             session.consumed(segments[i].size());
         }
+}
+
+void unix_sockets(asio::io_context& io) {
+    duplex::server_options options;
+    options.path = "/run/chat.sock";
+    options.permissions = 0660;
+    duplex::server server{io, options};
+
+    duplex::websocket socket{io, "ws+unix:/run/chat.sock:/room?x=1"};
+}
+
+void socket_options() {
+    duplex::connect_options options;
+    options.local_address = "192.168.1.2";
+    options.socket.keep_alive = true;
+    options.socket.receive_buffer_bytes = 4 * 1024 * 1024;
+}
+
+void blocking() {
+    using namespace std::chrono_literals;
+    duplex::blocking_client client;
+    client.connect("ws://localhost:9002", {}, 5s);
+    client.send("Hello", 5s);
+    std::cout << client.read(5s).text() << '\n';
+    client.close(duplex::close_code::normal, {}, 5s);
 }
 
 void connect_again(asio::io_context& io, std::string (*fresh_token)()) {

@@ -35,7 +35,7 @@ constexpr const char* usage =
     "Sends each line of standard input to a ws:// or wss:// URL as a text message, and prints each message "
     "that\n"
     "comes on a line: text as it is, binary in hexadecimal. After the end of the input it waits for answers\n"
-    "until none has come for a while, then closes.\n"
+    "until none has come for a while, then closes. ws+unix:PATH[:TARGET] is a unix socket.\n"
     "\n"
     "  --subprotocol NAME      a subprotocol to offer; may be given several times, best first\n"
     "  --header 'NAME: VALUE'  a header to add to the request; may be given several times\n"

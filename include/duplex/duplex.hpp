@@ -4,6 +4,7 @@
 
 #include <duplex/version.hpp>
 
+#include <duplex/blocking_client.hpp>
 #include <duplex/net/connect.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/listener.hpp>

@@ -22,7 +22,7 @@ class server_worker;
 } // namespace detail
 struct listen_options;
 
-/// A WebSocket server on TCP, by callbacks:
+/// A WebSocket server on TCP, or on a unix socket, by callbacks:
 ///
 ///     duplex::server server{io, {.port = 9002}};
 ///     server.on_message = [](auto& peer, const duplex::message& m) { peer.send(m); };
@@ -72,9 +72,9 @@ public:
     ~server();
 
     /// Listens and begins to accept; once. Errors: those of the system's calls, those that the options call
-    /// for (`errc::host_not_numeric`, `origin_invalid`, `subprotocol_invalid`, `header_name_invalid`,
-    /// `header_value_invalid`, `header_reserved`, `fragments_not_taken`), `errc::already_open`. After an
-    /// error it may be tried again.
+    /// for (`errc::host_not_numeric`, `socket_path_invalid`, `origin_invalid`, `subprotocol_invalid`,
+    /// `header_name_invalid`, `header_value_invalid`, `header_reserved`, `fragments_not_taken`),
+    /// `errc::already_open`. After an error it may be tried again.
     void start(std::error_code& error);
 
 #if defined(__cpp_exceptions)
@@ -86,7 +86,7 @@ public:
     }
 #endif
 
-    /// The port it listens on; 0 before `start`.
+    /// The port it listens on; 0 before `start`, and on a unix socket.
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
 
     /// Connections, those being opened included. Any thread.

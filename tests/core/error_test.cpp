@@ -69,6 +69,8 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::proxy_refused).name == "proxy_refused");
     CHECK(duplex::explain(errc::proxy_answer_invalid).name == "proxy_answer_invalid");
     CHECK(duplex::explain(errc::url_invalid).name == "url_invalid");
+    CHECK(duplex::explain(errc::socket_path_invalid).name == "socket_path_invalid");
+    CHECK(duplex::explain(errc::call_timeout).name == "call_timeout");
     CHECK(duplex::explain(errc::proxy_credentials_invalid).name == "proxy_credentials_invalid");
     CHECK(duplex::explain(errc::credentials_invalid).name == "credentials_invalid");
     CHECK(duplex::explain(errc::tls_not_spoken).name == "tls_not_spoken");

@@ -53,6 +53,16 @@ TEST_CASE("a redirect without one Location that can be gone to is invalid") {
     CHECK(to == parsed("ws://kept/"));
 }
 
+TEST_CASE("no redirect leads to a unix socket, but within one") {
+    CHECK(led_to("ws://a/", "ws+unix:/run/docker.sock:/") == "redirect_invalid");
+    CHECK(led_to("ws+unix:/run/one:/x/y", "ws+unix:/run/other:/") == "redirect_invalid");
+    CHECK(led_to("ws+unix:/run/one:/x/y", "z?q") == "ws+unix:/run/one:/x/z?q");
+    CHECK(led_to("ws+unix:/run/one:/x/y", "/z") == "ws+unix:/run/one:/z");
+    CHECK(led_to("ws+unix:/run/one:/x/y", "ws://a/z") == "ws://a/z");
+    CHECK_FALSE(same_origin(parsed("ws+unix:/run/one"), parsed("ws+unix:/run/other")));
+    CHECK_FALSE(same_origin(parsed("ws+unix:/run/one"), parsed("ws://localhost")));
+}
+
 TEST_CASE("a redirect never leads from wss to ws") {
     CHECK(led_to("wss://a/", "ws://a/") == "redirect_insecure");
     CHECK(led_to("wss://a/", "http://b/") == "redirect_insecure");

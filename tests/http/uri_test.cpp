@@ -277,10 +277,100 @@ TEST_CASE("user names that readers could understand in two ways are refused", "[
     }
 }
 
+TEST_CASE("a ws+unix URL is a socket's path and a target behind a colon", "[uri]") {
+    const auto url = parsed("ws+unix:/run/chat.sock:/room?x=1&y=2");
+    CHECK(url.socket_path == "/run/chat.sock");
+    CHECK(url.target == "/room?x=1&y=2");
+    CHECK_FALSE(url.secure);
+    CHECK(url.host == "localhost");
+    CHECK_FALSE(url.host_is_ipv6);
+    CHECK(url.port == 80);
+    CHECK(url.user.empty());
+    CHECK(url.password.empty());
+    CHECK(url.host_header() == "localhost");
+    CHECK(url.origin() == "http://localhost");
+    CHECK(url.to_string() == "ws+unix:/run/chat.sock:/room?x=1&y=2");
+    CHECK(parsed("WS+Unix:/run/chat.sock:/room?x=1&y=2") == url);
+    CHECK(parsed("ws+unix:///run/chat.sock:/room?x=1&y=2") == url);
+    CHECK_FALSE(parsed("ws+unix:/run/other.sock:/room?x=1&y=2") == url);
+    CHECK(parsed("ws://localhost/room").socket_path.empty());
+}
+
+TEST_CASE("a ws+unix URL without a target asks for a slash", "[uri]") {
+    for (const auto text : {"ws+unix:/s"sv, "ws+unix:/s:"sv, "ws+unix:/s:/"sv}) {
+        CAPTURE(text);
+        CHECK(parsed(text).socket_path == "/s");
+        CHECK(parsed(text).target == "/");
+        CHECK(normal(text) == "ws+unix:/s");
+    }
+    CHECK(parsed("ws+unix:/s:?q").target == "/?q");
+    CHECK(parsed("ws+unix:/s:/?").target == "/?");
+}
+
+TEST_CASE("only the first colon of a ws+unix URL ends its path", "[uri]") {
+    CHECK(parsed("ws+unix:/s:/a:b?c:d").target == "/a:b?c:d");
+    CHECK(parsed("ws+unix:/s:/a:b?c:d").socket_path == "/s");
+    CHECK(parsed("ws+unix:/s:/a?ws://b").target == "/a?ws://b");
+    CHECK(parsed("ws+unix:/s://b").target == "//b");
+}
+
+TEST_CASE("the path of a ws+unix URL may be relative, abstract, and percent-encoded", "[uri]") {
+    CHECK(parsed("ws+unix:run/s").socket_path == "run/s");
+    CHECK(parsed("ws+unix:./s:/x").socket_path == "./s");
+    CHECK(parsed("ws+unix:../s").socket_path == "../s");
+    CHECK(parsed("ws+unix:@name:/x").socket_path == "@name");
+    CHECK(parsed("ws+unix:/a%3Ab%3fc%23d%25e%20f:/x").socket_path == "/a:b?c#d%e f");
+    CHECK(parsed("ws+unix:/a@b").socket_path == "/a@b");
+    CHECK(parsed("ws+unix:/\xC3\xA4").socket_path == "/\xC3\xA4");
+    CHECK(parsed("ws+unix:///////s").socket_path == "/////s");
+    CHECK(parsed("ws+unix:/MixedCase").socket_path == "/MixedCase");
+    CHECK(parsed("ws+unix:/s:/\xC3\xA4").target == "/%C3%A4");
+    const std::string longer(5000, 'x'); // how long it may be the system says
+    CHECK(parsed("ws+unix:/" + longer).socket_path == "/" + longer);
+}
+
+TEST_CASE("the normal form of a ws+unix URL is read back as the same socket", "[uri]") {
+    for (const auto text : {"ws+unix:/s"sv, "WS+UNIX:///s:"sv, "ws+unix:rel/s:?q"sv, "ws+unix:@n:/a:b"sv,
+                            "ws+unix:////s"sv, "ws+unix:/a%3Ab%3Fc%23d%25e%20f%5C%01%7f\xFF\"<>[]|^`{}:/t"sv,
+                            "ws+unix:%2f%2fs"sv, "ws+unix:%40n"sv}) {
+        CAPTURE(text);
+        CHECK(parsed(normal(text)) == parsed(text));
+        CHECK(normal(normal(text)) == normal(text));
+    }
+    CHECK(normal("ws+unix:/a%3ab") == "ws+unix:/a%3Ab");
+}
+
+TEST_CASE("malformed ws+unix URLs are refused", "[uri]") {
+    for (const auto text :
+         {"ws+unix:"sv, "ws+unix::"sv, "ws+unix::/x"sv, "ws+unix:/s?q"sv, "ws+unix:/s?q:/x"sv, "ws+unix:?q"sv,
+          "ws+unix:/s:x"sv, "ws+unix:/s::/x"sv, "ws+unix:/s:8080/x"sv, "ws+unix:/%"sv, "ws+unix:/%4"sv,
+          "ws+unix:/%zz"sv, "ws+unix:/s:/%"sv, "ws+unix:\\s"sv, "ws+unix:/a\\b"sv, "ws+unix:/a b"sv,
+          "ws+unix:/s:/ "sv, "ws+unix:/s:/\r\nX: 1"sv, "ws+unix:/\x7f"sv}) {
+        CAPTURE(text);
+        CHECK(error_of(text) == errc::url_invalid);
+    }
+    for (const auto text :
+         {"ws+unix://"sv, "ws+unix://host/s"sv, "ws+unix://s"sv, "ws+unix://:80/s"sv, "ws+unix://@/s"sv}) {
+        CAPTURE(text);
+        CHECK(error_of(text) == errc::url_host_invalid);
+    }
+    for (const auto text : {"ws+unix:/s#"sv, "ws+unix:/s:/x#f"sv, "ws+unix:#"sv}) {
+        CAPTURE(text);
+        CHECK(error_of(text) == errc::url_has_fragment);
+    }
+    for (const auto text : {"wss+unix:/s"sv, "http+unix:/s"sv, "unix:/s"sv, "ws+unix"sv, "ws+unixx:/s"sv}) {
+        CAPTURE(text);
+        CHECK(error_of(text) == errc::url_scheme_unsupported);
+    }
+    CHECK(error_of("ws+unix:/a%00b") == errc::socket_path_invalid);
+    CHECK(error_of("ws+unix:%00name") == errc::socket_path_invalid);
+}
+
 TEST_CASE("a refused URL leaves the result as it was", "[uri]") {
     uri out = parsed("wss://u:p@before:1/x");
     const uri before = out;
-    for (const auto text : {"ws://u:p@a:0/"sv, "ws://a/%"sv, "ws://[::1]x"sv, "ftp://a"sv, "ws://a/#"sv}) {
+    for (const auto text :
+         {"ws://u:p@a:0/"sv, "ws://a/%"sv, "ws://[::1]x"sv, "ftp://a"sv, "ws://a/#"sv, "ws+unix:/s:/%"sv}) {
         CAPTURE(text);
         CHECK(duplex::parse_uri(text, out));
         CHECK(out == before);

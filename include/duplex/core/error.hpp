@@ -49,6 +49,7 @@ enum class errc : std::uint8_t {
     idle_timeout,
     write_timeout,
     close_timeout,
+    call_timeout,
 
     // HTTP syntax (RFC 9112), either direction.
     http_start_line_invalid,
@@ -105,6 +106,7 @@ enum class errc : std::uint8_t {
     url_host_invalid,
     url_port_invalid,
     url_has_fragment,
+    socket_path_invalid,
     proxy_url_invalid,
     proxy_scheme_unsupported,
     proxy_credentials_invalid,

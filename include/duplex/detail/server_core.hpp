@@ -5,6 +5,7 @@
 #include <duplex/net/connection.hpp>
 #include <duplex/net/connection_options.hpp>
 #include <duplex/net/security.hpp>
+#include <duplex/net/socket_options.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -31,6 +32,10 @@ struct server_options {
     std::string host{};
     /// 0: any free port, see `server::port`.
     std::uint16_t port = 0;
+    /// Listens on a unix socket instead, and lets those connect that `permissions` let: see
+    /// `listen_options::path`. Its file goes when the server is stopped or destroyed.
+    std::string path{};
+    std::optional<unsigned> permissions{};
     /// Threads that serve connections. The first is whoever runs the context; the server starts the others,
     /// each with a context of its own, and callbacks then run on all of them.
     unsigned threads = 1;
@@ -50,6 +55,7 @@ struct server_options {
     std::optional<deflate_options> deflate{};
     /// Added to each 101.
     fields headers{};
+    socket_options socket{};
     connection_options connection{};
 };
 

@@ -88,6 +88,9 @@ public:
         , listener_{context.get_executor()} {}
 
     [[nodiscard]] std::error_code open(const listen_options& options) { return listener_.open(options); }
+    [[nodiscard]] std::error_code share(const server_shard& first) {
+        return listener_.share(first.listener_);
+    }
     [[nodiscard]] std::uint16_t port() const { return listener_.local_endpoint().port(); }
 
     void start() {

@@ -23,6 +23,9 @@ struct uri {
     std::string target = "/"; ///< path and query, ready for a request line
     std::string user{};       ///< percent-decoded; empty where the URL has none
     std::string password{};   ///< percent-decoded; empty where the URL has none
+    /// ws+unix: the path of a unix socket, percent-decoded, or `@` and its abstract name (Linux). `host` is
+    /// then "localhost", which Host says, too. Empty where the URL has a real host.
+    std::string socket_path{};
 
     /// The value of Host: the port shows only where it is not the scheme's own (RFC 9110 7.2).
     [[nodiscard]] std::string host_header() const {
@@ -39,9 +42,7 @@ struct uri {
     [[nodiscard]] std::string origin() const { return (secure ? "https://" : "http://") + host_header(); }
 
     /// The URL in one normal form, without user and password: fit for logs.
-    [[nodiscard]] std::string to_string() const {
-        return (secure ? "wss://" : "ws://") + host_header() + target;
-    }
+    [[nodiscard]] std::string to_string() const;
 
     [[nodiscard]] friend bool operator==(const uri&, const uri&) = default;
 };
@@ -265,6 +266,43 @@ using ipv6_groups = std::array<std::uint16_t, 8>;
     return colon == std::string_view::npos ? errc{} : parse_port(text.substr(colon + 1), out);
 }
 
+/// A socket's path as a ws+unix URL has it: all that could end it there, or start something else, is encoded.
+[[nodiscard]] inline std::string encode_socket_path(std::string_view path) {
+    constexpr std::string_view plain = "-._~/@!$&'()*+,;=";
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    // "//" in front would begin an authority
+    std::string text = path.starts_with("//") ? "//" : "";
+    for (const char c : path) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (is_alpha(c) || is_digit(c) || plain.find(c) != std::string_view::npos)
+            text += c;
+        else
+            text.append(1, '%').append(1, digits[byte >> 4]).append(1, digits[byte & 0xF]);
+    }
+    return text;
+}
+
+/// `path[:target]`, behind "ws+unix:"; an empty authority in front of the path is read over.
+[[nodiscard]] inline errc parse_socket_url(std::string_view text, uri& out) {
+    if (text.find('#') != std::string_view::npos) return errc::url_has_fragment;
+    if (text.starts_with("//")) {
+        text.remove_prefix(2);
+        if (!text.starts_with('/')) return errc::url_host_invalid;
+    }
+    const auto colon = text.find(':');
+    auto path = percent_decode(text.substr(0, colon));
+    const auto target = colon == std::string_view::npos ? std::string_view{} : text.substr(colon + 1);
+    // A query without a colon in front is of the path to some, and of the target to others.
+    if (!path || path->empty() || text.substr(0, colon).find('?') != std::string_view::npos)
+        return errc::url_invalid;
+    if (path->find('\0') != std::string::npos) return errc::socket_path_invalid;
+    if (!target.empty() && target.front() != '/' && target.front() != '?') return errc::url_invalid;
+    out.socket_path = std::move(*path);
+    out.host = "localhost";
+    out.target = target.starts_with('/') ? "" : "/";
+    return append_encoded(out.target, target) ? errc{} : errc::url_invalid;
+}
+
 [[nodiscard]] inline errc parse_uri_parts(std::string_view text, uri& out) {
     if (text.empty()) return errc::url_invalid;
     for (const char c : text)
@@ -275,6 +313,8 @@ using ipv6_groups = std::array<std::uint16_t, 8>;
     // RFC 3986 3.1: schemes are compared without regard to case
     const auto colon = text.find(':');
     const auto scheme = text.substr(0, colon);
+    if (colon != std::string_view::npos && equals_ignoring_case(scheme, "ws+unix"))
+        return parse_socket_url(text.substr(colon + 1), out);
     // the URL standard's WebSocket constructor takes http and https for ws and wss
     out.secure = equals_ignoring_case(scheme, "wss") || equals_ignoring_case(scheme, "https");
     if (colon == std::string_view::npos ||
@@ -297,9 +337,17 @@ using ipv6_groups = std::array<std::uint16_t, 8>;
 
 } // namespace detail
 
-/// Reads a ws or wss URL; http and https stand for them, as in browsers. `out` changes only where the result
-/// is no error. Errors: `errc::url_invalid` (controls, spaces, backslashes, broken percent escapes),
-/// `url_scheme_unsupported`, `url_host_invalid`, `url_port_invalid`, `url_has_fragment`.
+inline std::string uri::to_string() const {
+    if (!socket_path.empty())
+        return "ws+unix:" + detail::encode_socket_path(socket_path) + (target == "/" ? "" : ":" + target);
+    return (secure ? "wss://" : "ws://") + host_header() + target;
+}
+
+/// Reads a ws or wss URL; http and https stand for them, as in browsers. `ws+unix:PATH[:TARGET]` is a unix
+/// socket: its path, absolute or relative, goes up to the first colon, and what it has of `:?#%` is
+/// percent-encoded there. `out` changes only where the result is no error. Errors: `errc::url_invalid`
+/// (controls, spaces, backslashes, broken percent escapes), `url_scheme_unsupported`, `url_host_invalid`,
+/// `url_port_invalid`, `url_has_fragment`, `socket_path_invalid` (a NUL).
 [[nodiscard]] inline std::error_code parse_uri(std::string_view text, uri& out) {
     uri parts;
     if (const errc e = detail::parse_uri_parts(text, parts); e != errc{}) return make_error_code(e);

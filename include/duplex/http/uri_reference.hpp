@@ -76,11 +76,9 @@ namespace detail {
     const auto query = target.find('?');
     auto clean = detail::without_dot_segments(target.substr(0, query));
     if (query != std::string_view::npos) clean += target.substr(query);
+    // What is not named stays: login and socket as well.
+    if (!names_host) found = base;
     found.target = std::move(clean);
-    if (!names_host) {
-        found.user = base.user;
-        found.password = base.password;
-    }
     out = std::move(found);
     return {};
 }

@@ -10,6 +10,7 @@
 #include <duplex/handshake/origin_policy.hpp>
 #include <duplex/http/token.hpp>
 #include <duplex/net/detail/kept_call.hpp>
+#include <duplex/net/detail/unix_socket.hpp>
 #include <duplex/server.hpp>
 
 #include <asio/io_context.hpp>
@@ -41,7 +42,9 @@ DUPLEX_RARE DUPLEX_FUNCTION server_core::server_core(server_options&& with)
 DUPLEX_FUNCTION server_core::~server_core() = default;
 
 DUPLEX_RARE DUPLEX_FUNCTION std::error_code server_core::check() const {
-    if (!options.host.empty()) {
+    if (!options.path.empty()) {
+        if (const auto error = check_socket_path(options.path)) return error;
+    } else if (!options.host.empty()) {
         std::error_code error;
         (void)asio::ip::make_address(options.host, error);
         if (error) return errc::host_not_numeric;
@@ -80,10 +83,13 @@ DUPLEX_RARE DUPLEX_FUNCTION void server::start(std::error_code& error) {
     listen_options where;
     where.host = options.host;
     where.port = options.port;
+    where.path = options.path;
+    where.permissions = options.permissions;
+    where.socket = options.socket;
     where.reuse_port = options.threads > 1;
     // Listeners that share a port share it with those of any other program of the same user as well: a
     // port that is taken shows only to one that doesn't share.
-    if (where.reuse_port && where.port != 0) error = probe(where);
+    if (where.reuse_port && where.port != 0 && where.path.empty()) error = probe(where);
     if (!error) error = add_shard(context_, where);
     for (unsigned i = 1; i < options.threads && !error; ++i) {
         where.port = shards_.front()->port();
@@ -138,6 +144,8 @@ DUPLEX_RARE DUPLEX_FUNCTION std::error_code server::probe(listen_options where) 
 DUPLEX_RARE DUPLEX_FUNCTION std::error_code server::add_shard(asio::io_context& context,
                                                               const listen_options& where) {
     shards_.emplace_back(new detail::server_shard{core_, context, context_});
+    // Only ports can be shared by sockets of their own.
+    if (!where.path.empty() && shards_.size() > 1) return shards_.back()->share(*shards_.front());
     return shards_.back()->open(where);
 }
 

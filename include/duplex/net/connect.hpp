@@ -15,7 +15,9 @@
 #include <duplex/net/detail/connect_race.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/kept_call.hpp>
+#include <duplex/net/detail/local_side.hpp>
 #include <duplex/net/detail/proxy_tunnel.hpp>
+#include <duplex/net/detail/unix_socket.hpp>
 #include <duplex/net/detail/waiter.hpp>
 
 #include <asio/basic_stream_socket.hpp>
@@ -70,6 +72,7 @@ public:
         phase_ = phase::resolve;
         service_.schedule(*this, deadline_after(service_.precise_now(), options_.connection.timeouts.connect),
                           executor_);
+        if (!to_.socket_path.empty()) return connect_to_path();
         const auto& host = proxy_ ? proxy_->host : to_.host;
         const auto port = proxy_ ? proxy_->port : to_.port;
         resolver_.async_resolve(host, std::to_string(port), asio::ip::resolver_base::numeric_service,
@@ -95,6 +98,9 @@ private:
     /// The caller's mistakes are found before the server hears of anything.
     [[nodiscard]] std::error_code check() {
         if (url_error_) return url_error_;
+        if (!to_.socket_path.empty())
+            if (const auto error = check_socket_path(to_.socket_path)) return error;
+        if (const auto error = from_.set(options_)) return error;
         const std::array<std::byte, 16> nonce{};
         if (const auto error = client_handshake{}.start(to_, options_.for_handshake(), nonce)) return error;
         if (const auto error = check_deflate(options_.deflate)) return error;
@@ -108,6 +114,8 @@ private:
     }
 
     [[nodiscard]] std::error_code find_proxy() {
+        // A unix socket is on this machine already.
+        if (!to_.socket_path.empty()) return {};
         proxy_ = options_.proxy;
         if (!proxy_ && options_.proxy_from_environment) {
             const auto look = [](const char* name) { return std::getenv(name); };
@@ -119,6 +127,20 @@ private:
         if (!proxy_) return {};
         dialogue_ = {};
         return dialogue_.start(*proxy_, to_.host, to_.port, options_.user_agent, options_.connection.http);
+    }
+
+    void connect_to_path() {
+#if defined(__unix__) || defined(__APPLE__)
+        phase_ = phase::connect;
+        std::error_code error;
+        auto made = connect_unix(to_.socket_path, error);
+        layered_socket<socket_type> connected{executor_};
+        if (!error) hand_over(std::move(made), connected, error);
+        if (!error) error = set_options(options_.socket, connected);
+        if (error) return fail(error);
+        connected.keep_delay(true);
+        open(std::move(connected));
+#endif
     }
 
     void on_resolved(std::error_code error, results&& found) {
@@ -133,7 +155,7 @@ private:
         };
         auto* done = waiter_op<typename race_type::waiter_type, decltype(then), Executor, std::error_code,
                                socket_type>::make(std::move(then), executor_);
-        race_ = typename race_type::pointer{new race_type{executor_, endpoints, {}, *done}};
+        race_ = typename race_type::pointer{new race_type{executor_, endpoints, from_.made(), *done}};
         const auto started = race_;
         started->start();
     }
@@ -143,6 +165,7 @@ private:
         race_.reset();
         if (!done_) return;
         layered_socket<socket_type> connected{std::move(socket)};
+        connected.keep_delay(!options_.socket.no_delay);
         if (!proxy_) return open(std::move(connected));
         phase_ = phase::proxy;
         if (proxy_->kind == proxy_kind::https) error = secure(connected, proxy_->host, proxy_->port);
@@ -220,6 +243,7 @@ private:
         } else {
             auto layers = std::move(connected.layers());
             stream_type made{static_cast<socket_type&&>(connected)};
+            made.keep_delay(connected.keeps_delay());
             made.layers() = std::move(layers);
             return made;
         }
@@ -227,6 +251,7 @@ private:
 
     /// For people, of what goes on before there is a connection.
     [[nodiscard]] DUPLEX_RARE std::string what_failed(const std::error_code& error) const {
+        if (!to_.socket_path.empty()) return "unix socket " + to_.socket_path + " could not be connected";
         const std::string of = proxy_ ? proxy_->host + ", the proxy," : to_.host;
         const bool late = error == errc::connect_timeout;
         if (phase_ == phase::resolve)
@@ -285,6 +310,7 @@ private:
     phase phase_ = phase::prepare;
     std::string why_;
     std::uint32_t redirects_ = 0;
+    local_side<socket_type> from_;
     std::optional<proxy> proxy_;
     proxy_dialogue dialogue_;
     intrusive_ptr<race_type> race_;
@@ -303,15 +329,15 @@ template <class Source>
 
 } // namespace detail
 
-/// Connects to a ws:// or wss:// URL: resolves, connects by the address that answers first (RFC 8305), and
-/// does the opening handshake; through a proxy where the options or the environment name one. wss takes
-/// duplex/tls.hpp, in any source of the program. `where` is an executor or an execution context. Handler:
-/// `void(std::error_code, connection)`. Errors: those of the URL and the options (`condition::misuse`), of
-/// the resolver and the socket, `errc::connect_timeout`, those of the proxy (`errc::proxy_refused` and
-/// others), of redirects (`errc::too_many_redirects` and others), those of `connection::async_handshake`.
-/// After an error the connection is not open and has nothing but an `opening_outcome()`: in which phase it
-/// was, why, and the server's answer, where there was one; its `url` is where redirects have led to.
-/// Cancellation: gives up. Call it on the executor, or before the context runs.
+/// Connects to a ws:// or wss:// URL, or the unix socket of a ws+unix: URL: resolves, connects by the address
+/// that answers first (RFC 8305), and does the opening handshake; through a proxy where the options or the
+/// environment name one. wss takes duplex/tls.hpp, in any source of the program. `where` is an executor or an
+/// execution context. Handler: `void(std::error_code, connection)`. Errors: those of the URL and the options
+/// (`condition::misuse`), of the resolver and the socket, `errc::connect_timeout`, those of the proxy
+/// (`errc::proxy_refused` and others), of redirects (`errc::too_many_redirects` and others), those of
+/// `connection::async_handshake`. After an error the connection is not open and has nothing but an
+/// `opening_outcome()`: in which phase it was, why, and the server's answer, where there was one; its `url` is
+/// where redirects have led to. Cancellation: gives up. Call it on the executor, or before the context runs.
 template <class Where, class Token>
 auto async_connect(Where&& where, std::string_view url, connect_options options, Token&& token) {
     using executor_type = std::decay_t<decltype(detail::executor_from(where))>;

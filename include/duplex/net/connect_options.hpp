@@ -6,6 +6,7 @@
 #include <duplex/net/connection_options.hpp>
 #include <duplex/net/reconnect_options.hpp>
 #include <duplex/net/security.hpp>
+#include <duplex/net/socket_options.hpp>
 #include <duplex/net/tls_options.hpp>
 
 #include <cstdint>
@@ -38,6 +39,16 @@ struct connect_options {
     std::shared_ptr<const client_security> security{};
     /// Offers permessage-deflate (RFC 7692); none: it doesn't. See duplex/deflate.hpp.
     std::optional<deflate_options> deflate{};
+    /// The numeric address of this machine to connect from; empty: the system's choice. The server's
+    /// addresses of the other family are not tried then: `asio::error::address_family_not_supported` where it
+    /// has no others. This, the port and the device are those of the way to a proxy, where there is one, and
+    /// unix sockets know nothing of them.
+    std::string local_address{};
+    /// The port to connect from; 0: any. The system may keep it for a while after a connection has ended.
+    std::uint16_t local_port = 0;
+    /// The network device to go out by, as `eth0` (Linux, SO_BINDTODEVICE); empty: any.
+    std::string local_device{};
+    socket_options socket{};
     connection_options connection{};
     /// A `websocket` that is given them connects again by itself; `async_connect` does not look at them.
     std::optional<reconnect_options> reconnect{};

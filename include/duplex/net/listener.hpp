@@ -5,6 +5,8 @@
 #include <duplex/net/detail/accept_readiness.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/kept_call.hpp>
+#include <duplex/net/detail/unix_socket.hpp>
+#include <duplex/net/socket_options.hpp>
 #include <duplex/net/tcp_socket.hpp>
 
 #include <asio/basic_socket_acceptor.hpp>
@@ -34,12 +36,22 @@ struct listen_options {
     std::string host{};
     /// 0: any free port, see `listener::local_endpoint`.
     std::uint16_t port = 0;
+    /// A unix socket's path, which then counts instead of host and port; `@` and a name on Linux: one beside
+    /// the file system. A socket file that is there and that nobody answers on is what a server left behind
+    /// which was killed, and is removed first: by two that start at the same moment perhaps the other's, so
+    /// have but one start. The file goes with `close`.
+    std::string path{};
+    /// Who may connect to `path`, as chmod takes it: 0600 is the own user. None: what umask leaves.
+    std::optional<unsigned> permissions{};
     /// Several listeners share the port, and the kernel spreads connections over them.
     bool reuse_port = false;
     int backlog = asio::socket_base::max_listen_connections;
+    /// Of the sockets that are accepted.
+    socket_options socket{};
 };
 
-/// Accepts TCP connections: all that are waiting at each wake-up. Runs on its executor; `close` ends it.
+/// Accepts TCP connections, or those to a unix socket: all that are waiting at each wake-up. Runs on its
+/// executor; `close` ends it.
 template <class Executor = asio::io_context::executor_type>
 class listener {
 public:
@@ -60,9 +72,15 @@ public:
     ~listener() { close(); }
 
     /// Binds and listens. Errors are those of the socket calls; `asio::error::invalid_argument` for a host
-    /// that is no address.
+    /// that is no address, `errc::socket_path_invalid`. `asio::error::address_in_use` for a path with
+    /// somebody behind it, or with anything but a socket.
     [[nodiscard]] std::error_code open(const listen_options& options) { return state_->open(options); }
 
+    /// Listens on the unix socket of another listener that is open, which goes on: with both at work, on
+    /// two threads say, either takes what comes. Whose `open` it was removes the file.
+    [[nodiscard]] std::error_code share(const listener& other) { return state_->share(*other.state_); }
+
+    /// None for a unix socket.
     [[nodiscard]] asio::ip::tcp::endpoint local_endpoint() const { return state_->local_endpoint(); }
 
     /// Calls `accepted(socket_type&&)` for each connection until `close`, and `failed(std::error_code)` for
@@ -88,8 +106,12 @@ private:
         ~state() { this->service.leave(*this); }
 
         std::error_code open(const listen_options& options);
+        std::error_code open_path(const listen_options& options);
+        std::error_code share(state& other);
 
         [[nodiscard]] asio::ip::tcp::endpoint local_endpoint() const {
+            // Asio throws where an address has no room in its own.
+            if (is_unix) return {};
             std::error_code ignored;
             return this->acceptor.local_endpoint(ignored);
         }
@@ -100,7 +122,7 @@ private:
             if constexpr (std::is_same_v<socket_type, tcp_socket>) {
                 const int made =
                     ::accept4(this->acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-                if (made >= 0) return tcp_socket{this->executor, made};
+                if (made >= 0) return prepared(tcp_socket{this->executor, made});
                 error.assign(errno, asio::error::get_system_category());
                 return std::nullopt;
             } else
@@ -109,8 +131,14 @@ private:
                 socket_type made{this->executor};
                 this->acceptor.accept(made, error);
                 if (error) return std::nullopt;
-                return made;
+                return prepared(std::move(made));
             }
+        }
+        [[nodiscard]] socket_type prepared(socket_type made) const {
+            made.keep_delay(keeps_delay);
+            // Those of TCP have what their listener has.
+            if (is_unix) (void)detail::set_options(socket, made);
+            return made;
         }
 
         /// Those that wait are accepted, as the loop does it.
@@ -132,6 +160,7 @@ private:
             if (closed) return;
             closed = true;
             this->stop_waiting();
+            remove_file();
             std::error_code ignored;
             this->acceptor.close(ignored);
             this->service.cancel(*this);
@@ -154,6 +183,15 @@ private:
         std::shared_ptr<void> loop; ///< what `accept_all` calls
         bool paused = false;
         bool closed = false;
+        bool is_unix = false;
+        bool keeps_delay = false;
+        socket_options socket;
+#if defined(__unix__) || defined(__APPLE__)
+        detail::socket_file file;
+        void remove_file() noexcept { file.remove(); }
+#else
+        void remove_file() noexcept {}
+#endif
     };
 
     template <class Accepted, class Failed>
@@ -210,6 +248,7 @@ private:
 template <class Executor>
 DUPLEX_RARE std::error_code listener<Executor>::state::open(const listen_options& options) {
     using asio::ip::tcp;
+    if (!options.path.empty()) return open_path(options);
     auto& listening = this->acceptor;
     std::error_code error;
     asio::ip::address address = asio::ip::address_v6::any();
@@ -236,11 +275,46 @@ DUPLEX_RARE std::error_code listener<Executor>::state::open(const listen_options
         error = asio::error::operation_not_supported;
 #endif
     }
+    keeps_delay = !options.socket.no_delay;
+    // Before it listens, so that a receive buffer counts in the handshake of TCP (RFC 7323 2.3).
+    if (!error) error = detail::set_options(options.socket, listening);
     if (!error) listening.bind(endpoint, error);
     if (!error) listening.listen(options.backlog, error);
     if (!error) listening.non_blocking(true, error);
     if (error) listening.close(ignored);
     return error;
+}
+
+template <class Executor>
+DUPLEX_RARE std::error_code
+listener<Executor>::state::open_path([[maybe_unused]] const listen_options& options) {
+#if defined(__unix__) || defined(__APPLE__)
+    if (this->acceptor.is_open()) return asio::error::already_open;
+    std::error_code error;
+    auto made = detail::listen_unix(options.path, options.permissions, options.backlog, file, error);
+    if (!error) detail::hand_over(std::move(made), this->acceptor, error);
+    if (error) file.remove();
+    is_unix = keeps_delay = !error;
+    socket = options.socket;
+    return error;
+#else
+    return asio::error::operation_not_supported;
+#endif
+}
+
+template <class Executor>
+DUPLEX_RARE std::error_code listener<Executor>::state::share([[maybe_unused]] state& other) {
+#if defined(__unix__) || defined(__APPLE__)
+    if (!other.is_unix) return asio::error::operation_not_supported;
+    std::error_code error;
+    auto made = detail::unix_socket::copy_of(other.acceptor.native_handle(), error);
+    if (!error) detail::hand_over(std::move(made), this->acceptor, error);
+    is_unix = keeps_delay = !error;
+    socket = other.socket;
+    return error;
+#else
+    return asio::error::operation_not_supported;
+#endif
 }
 
 } // namespace duplex

@@ -81,6 +81,12 @@ struct stream_traits<asio::basic_stream_socket<Protocol, Executor>> {
 
 template <class Socket>
 struct stream_traits<layered_socket<Socket>> : stream_traits<Socket> {
+    static void prepare(layered_socket<Socket>& socket) noexcept {
+        if (!socket.keeps_delay()) return stream_traits<Socket>::prepare(socket);
+        std::error_code ignored;
+        socket.non_blocking(true, ignored);
+    }
+
     [[nodiscard]] static bool shutdown_send(layered_socket<Socket>& socket) noexcept {
         socket.layers().say_end(socket);
         return stream_traits<Socket>::shutdown_send(socket);
@@ -93,6 +99,7 @@ struct stream_traits<tcp_socket> {
     static constexpr bool waits = true;
 
     static void prepare(tcp_socket& socket) noexcept {
+        if (socket.keeps_delay()) return;
         // Frames are gathered into as few writes as possible here; the kernel must not hold them back.
         const int on = 1;
         (void)::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

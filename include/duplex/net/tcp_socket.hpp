@@ -3,6 +3,7 @@
 #include <duplex/core/detail/inlining.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/layer_stack.hpp>
+#include <duplex/net/detail/unix_socket.hpp>
 #include <duplex/net/layered_socket.hpp>
 
 #include <asio/basic_stream_socket.hpp>
@@ -27,11 +28,11 @@ namespace duplex {
 
 #if defined(__linux__)
 
-/// A connected TCP socket that belongs to an `io_context` but not to Asio's reactor: connections on it wait
-/// together in one epoll set, which costs a fraction of an operation each, and an idle one takes no memory
-/// there. Everything else is as with `asio::ip::tcp::socket`, as far as it makes sense under a WebSocket. One
-/// thread at a time. A process that forks leaves its connections to the parent: the child shares the set, and
-/// may only exec.
+/// A connected TCP or unix socket that belongs to an `io_context` but not to Asio's reactor: connections on
+/// it wait together in one epoll set, which costs a fraction of an operation each, and an idle one takes no
+/// memory there. Everything else is as with `asio::ip::tcp::socket`, as far as it makes sense under a
+/// WebSocket. One thread at a time. A process that forks leaves its connections to the parent: the child
+/// shares the set, and may only exec.
 ///
 /// Elsewhere than on Linux the name stands for Asio's own socket.
 class tcp_socket {
@@ -60,12 +61,14 @@ public:
     tcp_socket(tcp_socket&& other) noexcept
         : executor_{other.executor_}
         , handle_{std::exchange(other.handle_, -1)}
+        , keeps_delay_{other.keeps_delay_}
         , layers_{std::move(other.layers_)} {}
     tcp_socket& operator=(tcp_socket&& other) noexcept {
         if (this == &other) return *this;
         close();
         executor_ = other.executor_;
         handle_ = std::exchange(other.handle_, -1);
+        keeps_delay_ = other.keeps_delay_;
         layers_ = std::move(other.layers_);
         return *this;
     }
@@ -75,6 +78,12 @@ public:
     [[nodiscard]] native_handle_type native_handle() const noexcept { return handle_; }
     [[nodiscard]] bool is_open() const noexcept { return handle_ >= 0; }
 
+    /// Whether a connection leaves the system's ways with small writes as they are: for a unix socket, which
+    /// has none, or by `socket_options::no_delay`. Before it is the connection's.
+    void keep_delay(bool keep) noexcept { keeps_delay_ = keep; }
+    [[nodiscard]] bool keeps_delay() const noexcept { return keeps_delay_; }
+
+    /// `asio::error::address_family_not_supported` for a unix socket: it has no such address.
     [[nodiscard]] endpoint_type local_endpoint(std::error_code& error) const noexcept {
         return endpoint(&::getsockname, error);
     }
@@ -200,6 +209,8 @@ private:
 
     template <class Query>
     [[nodiscard]] endpoint_type endpoint(Query query, std::error_code& error) const noexcept {
+        error = detail::check_internet_address(handle_);
+        if (error) return {};
         endpoint_type found;
         auto size = static_cast<socklen_t>(found.capacity());
         error = result(query(handle_, found.data(), &size));
@@ -231,6 +242,7 @@ private:
 
     executor_type executor_;
     native_handle_type handle_ = -1;
+    bool keeps_delay_ = false;
     detail::layer_stack layers_;
 };
 

@@ -139,6 +139,10 @@ inline constexpr auto explanations = [] {
                   "close_timeout|"
                   "the closing handshake did not end within timeouts::close|"
                   "timeouts::close"},
+        explained{errc::call_timeout, timeout, none, 0,
+                  "call_timeout|"
+                  "a blocking call had no result in the time it was given, and has lost nothing|"
+                  "blocking_client"},
 
         explained{errc::http_start_line_invalid, handshake_failure, none, 400,
                   "http_start_line_invalid|"
@@ -320,6 +324,10 @@ inline constexpr auto explanations = [] {
                   "url_has_fragment|"
                   "a WebSocket URL has no fragment|"
                   "RFC 6455 3"},
+        explained{errc::socket_path_invalid, misuse, none, 0,
+                  "socket_path_invalid|"
+                  "a unix socket's path is empty, has a NUL in it, or is longer than its address may be|"
+                  "unix(7), sun_path"},
         explained{errc::proxy_url_invalid, misuse, none, 0,
                   "proxy_url_invalid|"
                   "the proxy's URL is malformed|"
@@ -399,8 +407,8 @@ inline constexpr auto explanations = [] {
                   "RFC 6454 6.2"},
         explained{errc::host_not_numeric, misuse, none, 0,
                   "host_not_numeric|"
-                  "a server listens on a numeric address|"
-                  "server_options::host"},
+                  "an address to listen on, or to connect from, is numeric|"
+                  "server_options::host, connect_options::local_address"},
         explained{errc::text_not_utf8, misuse, none, 0,
                   "text_not_utf8|"
                   "a text message or a close reason must be UTF-8|"

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
@@ -30,9 +31,10 @@ namespace duplex::detail {
 /// How a race connects.
 template <class Socket>
 struct connect_race_options {
-    /// What sockets are bound to, with a port of the system's choice. Endpoints of its other family are left
-    /// out.
+    /// What sockets are bound to. Endpoints of its other family are left out.
     std::optional<asio::ip::address> local_address{};
+    /// 0: one of the system's choice.
+    std::uint16_t local_port = 0;
     /// Sets options of a socket that is open, before it is bound and connected. An error fails the attempt.
     /// It must not throw.
     std::function<std::error_code(Socket&)> prepare{};
@@ -132,7 +134,10 @@ private:
         socket.open(to.protocol(), error);
         if (!error && options_.prepare) error = options_.prepare(socket);
         if (!done_) return {};
-        if (!error && options_.local_address) socket.bind({*options_.local_address, 0}, error);
+        if (!error && (options_.local_address || options_.local_port != 0)) {
+            const asio::ip::tcp::endpoint any{to.protocol(), options_.local_port};
+            socket.bind({options_.local_address.value_or(any.address()), any.port()}, error);
+        }
         if (error) return error;
         sockets_[index].emplace(std::move(socket));
         sockets_[index]->async_connect(
