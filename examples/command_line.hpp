@@ -58,6 +58,9 @@ public:
         return *at_++;
     }
 
+    /// The value of an option that may do without: only `--name=value` has one.
+    std::string_view value_if_any() { return has_value_ ? value() : std::string_view{}; }
+
     /// The value of the option, a whole number of that range.
     std::uint64_t number(std::uint64_t least, std::uint64_t most) {
         const std::string_view text = value();

@@ -1,6 +1,7 @@
 // An echo server: sends every message back, text as text and binary as binary.
 
 #include "command_line.hpp"
+#include "compression.hpp"
 
 #include <duplex/http/uri.hpp>
 #include <duplex/server.hpp>
@@ -31,6 +32,9 @@ constexpr const char* usage =
     "  --port PORT         0: any free port (default: 9002)\n"
     "  --unix PATH         listens on a unix socket instead\n"
     "  --tls CERT KEY      speaks TLS with this certificate chain and key, files in PEM\n"
+    "  --deflate[=takeover|no-takeover]\n"
+    "                      compresses messages for clients that offer it, with windows that are kept between\n"
+    "                      messages (takeover) or without (the default)\n"
     "  --threads N         threads that serve connections (default: 1)\n"
     "  --subprotocol NAME  a subprotocol it speaks; may be given several times, best first\n"
     "  --origin ORIGIN     only pages from there may connect; may be given several times\n"
@@ -71,6 +75,8 @@ duplex::server_options read_options(int argc, char** argv) {
         } else if (line.name() == "--tls") {
             const std::string certificate{line.value()};
             options.tls = read_certificate(line, certificate, std::string{line.value()});
+        } else if (line.name() == "--deflate") {
+            options.deflate = example::read_deflate(line);
         } else if (line.name() == "--threads") {
             options.threads = static_cast<unsigned>(line.number(1, 256));
         } else if (line.name() == "--subprotocol") {

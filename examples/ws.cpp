@@ -1,6 +1,7 @@
 // A WebSocket client for the command line: sends the lines it reads, prints the messages that come.
 
 #include "command_line.hpp"
+#include "compression.hpp"
 #include "stdin_lines.hpp"
 
 #include <duplex/net/connect.hpp>
@@ -40,6 +41,9 @@ constexpr const char* usage =
     "  --subprotocol NAME      a subprotocol to offer; may be given several times, best first\n"
     "  --header 'NAME: VALUE'  a header to add to the request; may be given several times\n"
     "  --origin ORIGIN         the Origin to claim\n"
+    "  --deflate[=takeover|no-takeover]\n"
+    "                          offers to compress messages, with windows that are kept between messages\n"
+    "                          (takeover) or without (the default)\n"
     "  --redirects N           follow so many redirects (default: 0)\n"
     "  --cacert FILE           trusts the certificates in FILE (PEM) instead of the system's\n"
     "  --cert FILE, --key FILE the certificate to show to the server, and its key\n"
@@ -81,6 +85,8 @@ settings read_settings(int argc, char** argv) {
                                        value == header.npos ? "" : header.substr(value));
         } else if (line.name() == "--origin") {
             chosen.connect.origin = line.value();
+        } else if (line.name() == "--deflate") {
+            chosen.connect.deflate = example::read_deflate(line);
         } else if (line.name() == "--redirects") {
             chosen.connect.max_redirects = static_cast<std::uint32_t>(line.number(0, 100));
         } else if (line.name() == "--cacert") {
