@@ -59,6 +59,14 @@ public:
         if (object_) object_->drop_owner();
     }
 
+    /// Gives the ownership away, and takes one over that was given away.
+    [[nodiscard]] T* release() noexcept { return std::exchange(object_, nullptr); }
+    [[nodiscard]] static intrusive_ptr adopt(T* released) noexcept {
+        intrusive_ptr owner;
+        owner.object_ = released;
+        return owner;
+    }
+
     [[nodiscard]] T* get() const noexcept { return object_; }
     T& operator*() const noexcept { return *object_; }
     T* operator->() const noexcept { return object_; }

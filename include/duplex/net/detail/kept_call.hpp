@@ -14,14 +14,11 @@ public:
     /// `Call` is a function without captures.
     template <class T, class Call>
     kept_call(intrusive_ptr<T> object, Call) noexcept
-        : object_{object.get()}
+        : object_{object.release()}
         , step_{[](void* of, bool call) {
-            const intrusive_ptr<T> kept{static_cast<T*>(of)};
-            kept->drop_owner();
+            const auto kept = intrusive_ptr<T>::adopt(static_cast<T*>(of));
             if (call) Call{}(*kept);
-        }} {
-        object->add_owner();
-    }
+        }} {}
     /// For an object that outlives what its context runs.
     template <class T, class Call>
     kept_call(T& object, Call) noexcept
