@@ -116,3 +116,18 @@ TEST_CASE("keeps no more of a refusal's body than the limit") {
         CHECK(handshake.outcome().body.size() == duplex::http_limits{}.refusal_body_bytes);
     }
 }
+
+TEST_CASE("a login that no URL could have is refused before anything is written") {
+    duplex::uri to;
+    to.host = "h";
+    duplex::client_handshake handshake;
+    to.user = "a:b";
+    CHECK(handshake.start(to) == duplex::errc::credentials_invalid);
+    CHECK(handshake.request().empty());
+    to.user = "a";
+    to.password = "x\n";
+    CHECK(handshake.start(to) == duplex::errc::credentials_invalid);
+    to.password = "x:y";
+    CHECK_FALSE(handshake.start(to));
+    CHECK(handshake.outcome().url == "ws://h/");
+}

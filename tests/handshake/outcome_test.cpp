@@ -14,6 +14,9 @@ TEST_CASE("an outcome begins with nothing in it") {
     CHECK(outcome.extensions.empty());
     CHECK(outcome.headers.empty());
     CHECK(outcome.leftover.empty());
+    CHECK(outcome.why.empty());
+    CHECK(outcome.url.empty());
+    CHECK(outcome.phase == duplex::phase::upgrade);
 }
 
 TEST_CASE("an outcome can be moved without losing the peer's headers") {
