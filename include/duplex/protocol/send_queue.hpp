@@ -407,8 +407,8 @@ private:
     byte_buffer control_;
     byte_buffer late_pong_;
     std::size_t control_at_ = 0;
-    std::size_t other_bytes_ = 0; ///< of the control lane, not consumed, a Pong that waits included; and
-                                  ///< those that wait elsewhere
+    std::size_t other_bytes_ = 0;   ///< of the control lane, not consumed, a Pong that waits included; and
+                                    ///< those that wait elsewhere
     std::size_t waiting_bytes_ = 0; ///< those that wait elsewhere
     std::uint64_t control_consumed_ = 0;
     std::size_t gathered_before_ = 0;  ///< data bytes that the last gather put before the control lane

@@ -400,6 +400,9 @@ private:
         return {.op = message.op(), .how = message.how(), .payload = message.payload(), .prepared = &message};
     }
     send_status send_with(const outgoing& message, const message_options& options, text_is text) noexcept;
+    send_status send_in_turn(opcode op, std::span<const std::byte> payload, compression how,
+                             text_is text) noexcept;
+    send_status send_in_turn(opcode op, byte_buffer& payload, compression how, text_is text) noexcept;
     send_status send_in_turn(const outgoing& message, const message_options& options) noexcept;
     send_status put_in_outbox(const outgoing& message, const message_options& options, outbox::item* old,
                               std::size_t to_drop) noexcept;

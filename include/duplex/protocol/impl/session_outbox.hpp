@@ -30,6 +30,16 @@ session::send_with(const outgoing& message, const message_options& options, text
     return status == send_status::ok ? push_message(message) : status;
 }
 
+DUPLEX_RARE inline send_status session::send_in_turn(opcode op, std::span<const std::byte> payload,
+                                                     compression how, text_is text) noexcept {
+    return send_with({.op = op, .how = how, .payload = payload}, {.how = how}, text);
+}
+
+DUPLEX_RARE inline send_status session::send_in_turn(opcode op, byte_buffer& payload, compression how,
+                                                     text_is text) noexcept {
+    return send_with({.op = op, .how = how, .payload = payload.bytes(), .own = &payload}, {.how = how}, text);
+}
+
 inline send_status session::send(const prepared_message& message, const message_options& options) noexcept {
     if (!message) return why_not(message);
     return send_with(to_send(message), options, text_is::utf8);

@@ -34,7 +34,7 @@ inline send_status session::send_data(opcode op, text_is text, compression how,
     if (!closing_.may_send()) return send_status::not_open;
     if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
     if (in_the_way_ != 0) [[unlikely]]
-        return send_with({.op = op, .how = how, .payload = payload, .own = own}, {.how = how}, text);
+        return own != nullptr ? send_in_turn(op, *own, how, text) : send_in_turn(op, payload, how, text);
     if (op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text &&
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
