@@ -98,8 +98,7 @@ TEST_CASE("a message is replaced in its place, or goes behind those of its other
     box.replace(*box.with_key(2),
                 made(box, "b2", {.key = 2, .priority = message_priority::urgent, .tag = 22}));
     CHECK((order(box) == std::vector<octets>{"u1", "b2", "a2"}));
-    CHECK((fates(box) ==
-           std::vector<told_fate>{{11, message_fate::replaced}, {12, message_fate::replaced}}));
+    CHECK((fates(box) == std::vector<told_fate>{{11, message_fate::replaced}, {12, message_fate::replaced}}));
     box.written(3);
     CHECK((fates(box) == std::vector<told_fate>{{22, message_fate::written}, {21, message_fate::written}}));
     CHECK(box.idle());
