@@ -20,6 +20,13 @@ struct limits {
     /// message is always accepted into an empty queue. The default has room for the largest message twice, so
     /// that one may be echoed while another leaves.
     std::size_t queue_bytes = std::size_t{32} << 20;
+    /// Most messages that wait their turn, where messages do (`session_options::hold_back`). Those that have
+    /// been handed on to the transport's queue are not counted: `commit_bytes` bounds them.
+    std::size_t queue_messages = std::size_t{1} << 20;
+    /// Where messages wait their turn: bytes of the transport's queue beyond which nothing is handed on to
+    /// it. What has been can't be dropped, replaced or overtaken by other messages any more. A message longer
+    /// than that is handed on when the queue is empty.
+    std::size_t commit_bytes = std::size_t{64} << 10;
 
     bool operator==(const limits&) const = default;
 };

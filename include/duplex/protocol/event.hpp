@@ -55,7 +55,9 @@ enum class send_status : std::uint8_t {
     message_unfinished, ///< a message sent in fragments must be ended before another begins
     control_payload_too_long,
     out_of_memory,
-    no_random, ///< the system gave no bytes for a masking key
+    no_random,  ///< the system gave no bytes for a masking key
+    dropped,    ///< there is no room for it, and that is what was asked for then (`overflow`)
+    would_wait, ///< there is no room for it, and it was asked to wait for some: try again
 };
 
 /// Whether a message is compressed, where permessage-deflate was agreed (RFC 7692).
@@ -79,7 +81,9 @@ enum class text_is : std::uint8_t { unchecked, utf8 };
     case send_status::ok:
     case send_status::above_watermark: break;
     case send_status::not_open: return errc::not_open;
-    case send_status::queue_full: return errc::queue_full;
+    case send_status::queue_full:
+    case send_status::dropped:
+    case send_status::would_wait: return errc::queue_full;
     case send_status::text_not_utf8: return errc::text_not_utf8;
     case send_status::opcode_not_data: return errc::opcode_not_data;
     case send_status::message_unfinished: return errc::operation_pending;

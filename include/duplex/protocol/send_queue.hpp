@@ -167,10 +167,10 @@ public:
     /// only the most recent Ping has to be answered), so a flood of Pings costs a bounded amount of memory.
     [[nodiscard]] bool push_pong(const frame_header& header, std::span<const std::byte> payload) noexcept {
         if (late_pong_.empty() && push_control(header, payload)) return true;
-        control_bytes_ -= late_pong_.size();
+        other_bytes_ -= late_pong_.size();
         late_pong_.clear();
         const bool encoded = encode_frame(late_pong_, header, payload);
-        control_bytes_ += late_pong_.size();
+        other_bytes_ += late_pong_.size();
         return encoded;
     }
 
@@ -187,7 +187,7 @@ public:
         if (control_.size() + max_frame_header_size + payload.size() > control_capacity) return false;
         const std::size_t before = control_.size();
         if (!encode_frame(control_, header, payload)) return false;
-        control_bytes_ += control_.size() - before;
+        other_bytes_ += control_.size() - before;
         return true;
     }
 
@@ -199,7 +199,7 @@ public:
     /// All there is to write where that is one segment of data, as it is most of the time; else empty, and
     /// `gather` tells.
     [[nodiscard]] DUPLEX_ALWAYS_INLINE segment only_segment() noexcept {
-        if (control_bytes_ != 0) return {};
+        if (other_bytes_ != 0) return {};
         const std::byte* only = tail_.data() + tail_at_;
         if (!pieces_.empty()) [[unlikely]] {
             if (pieces_.size() - head_ != 1 || !tail_.empty()) return {};
@@ -231,7 +231,15 @@ public:
     // --- what is there ---
 
     [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
-    [[nodiscard]] std::size_t bytes() const noexcept { return data_bytes_ + control_bytes_; }
+    [[nodiscard]] std::size_t bytes() const noexcept { return data_bytes_ + other_bytes_; }
+    /// Of them those in the data lane.
+    [[nodiscard]] std::size_t data_bytes() const noexcept { return data_bytes_; }
+
+    /// Counts `size` bytes as queued that wait elsewhere to be pushed, in place of those counted before.
+    void count_waiting(std::size_t size) noexcept {
+        other_bytes_ += size - waiting_bytes_;
+        waiting_bytes_ = size;
+    }
 
     /// Bytes of the data lane written and pushed since the queue was made: a message is written when
     /// `data_written()` has reached what `data_pushed()` was just after it was pushed.
@@ -399,7 +407,9 @@ private:
     byte_buffer control_;
     byte_buffer late_pong_;
     std::size_t control_at_ = 0;
-    std::size_t control_bytes_ = 0; ///< not consumed, a Pong that waits included
+    std::size_t other_bytes_ = 0;   ///< of the control lane, not consumed, a Pong that waits included; and
+                                    ///< those that wait elsewhere
+    std::size_t waiting_bytes_ = 0; ///< those that wait elsewhere
     std::uint64_t control_consumed_ = 0;
     std::size_t gathered_before_ = 0;  ///< data bytes that the last gather put before the control lane
     std::size_t gathered_control_ = 0; ///< control bytes in the last gather

@@ -11,14 +11,18 @@
 #include <duplex/protocol/detail/receiving.hpp>
 #include <duplex/protocol/event.hpp>
 #include <duplex/protocol/keepalive.hpp>
+#include <duplex/protocol/message_options.hpp>
+#include <duplex/protocol/outbox.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 #include <duplex/protocol/send_queue.hpp>
 #include <duplex/protocol/session_options.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -129,9 +133,10 @@ public:
     /// Queues a message whose payload is taken over; it is left alone where it isn't accepted.
     send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked,
                      compression how = compression::automatic) noexcept {
-        return send_data(op, text, how, payload.bytes(), [&](const frame_header& header) {
-            return queue_->push_owned(header, std::move(payload));
-        });
+        return send_data(
+            op, text, how, payload.bytes(),
+            [&](const frame_header& header) { return queue_->push_owned(header, std::move(payload)); },
+            &payload);
     }
 
     /// Queues a message whose payload may be written from where it lies: it must stay there until it was
@@ -153,8 +158,35 @@ public:
     /// Queues a message that was encoded before.
     send_status send(const prepared_message& message) noexcept;
 
+    /// The same with wishes. The first one that asks for more than a way to be compressed lets messages wait
+    /// their turn from then on (`session_options::hold_back`).
+    send_status send(opcode op, std::span<const std::byte> payload, const message_options& options,
+                     text_is text = text_is::unchecked) noexcept {
+        return send_with({.op = op, .how = options.how, .payload = payload}, options, text);
+    }
+    send_status send(opcode op, std::string_view payload, const message_options& options) noexcept {
+        return send(op, std::as_bytes(std::span{payload.data(), payload.size()}), options);
+    }
+    send_status send(opcode op, byte_buffer&& payload, const message_options& options,
+                     text_is text = text_is::unchecked) noexcept {
+        return send_with({.op = op, .how = options.how, .payload = payload.bytes(), .own = &payload}, options,
+                         text);
+    }
+    /// Whether it is compressed was said when it was made.
+    send_status send(const prepared_message& message, const message_options& options) noexcept;
+
+    /// Takes a message back that has not begun to leave; its fate is not told. False where it has, or where
+    /// there is none. Looks at all messages that wait.
+    [[nodiscard]] bool withdraw(std::uint64_t tag) noexcept;
+
+    /// What became of a message with a tag, each once, in the order in which it was known. One that was
+    /// refused has no fate. Ask after whatever sends, writes, tells the time or ends the session.
+    [[nodiscard]] std::optional<told_fate> next_fate() noexcept;
+
     /// Queues one frame of a message that is sent in pieces (RFC 6455 5.4): `op` and `how` count for the
-    /// first one, the last one ends it. No other message can be sent in between.
+    /// first one, the last one ends it. No other message can be sent in between. Where messages wait their
+    /// turn it waits too, and is neither dropped nor overtaken: where there is no room, and none to wait for,
+    /// it is refused.
     send_status send_fragment(opcode op, std::span<const std::byte> payload, bool last,
                               compression how = compression::automatic) noexcept;
 
@@ -171,6 +203,10 @@ public:
     /// Starts the closing handshake behind what is queued (RFC 6455 7.1.2). A second call does nothing.
     /// Errors name what is wrong with the arguments; nothing is sent then.
     std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) noexcept;
+
+    /// The same without waiting for the messages that wait their turn: they are dropped, even the rest of one
+    /// that has begun to leave in fragments. Also where the Close waits behind them already.
+    std::error_code close_now(close_code code = close_code::normal, std::string_view reason = {}) noexcept;
 
     /// Fails the connection (RFC 6455 7.1.7): queues the Close that `why` calls for behind what was sent
     /// before, if there is none yet, and ignores what still comes. `next` says `failed` once.
@@ -195,14 +231,15 @@ public:
         if (queue_) queue_->hold();
     }
 
-    /// Counts `size` gathered bytes as written.
+    /// Counts `size` gathered bytes as written, and hands on what waits. Where memory runs out for that, and
+    /// nothing is left to write first, the connection fails.
     DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
         if (!queue_) return;
         queue_->consumed(size);
         if (size == 0) return;
         keepalive_.write_progress(now_);
-        if (keepalive_.ping_pending()) [[unlikely]]
-            look_for_ping();
+        if (watches_writes_) [[unlikely]]
+            after_write();
     }
 
     /// The transport took of what it had been given before, and kept to itself.
@@ -218,9 +255,10 @@ public:
     /// Drops what is queued: the transport is gone.
     void drop_output() noexcept {
         if (queue_) put_queue_aside().reset();
+        if (outbox_) outbox_->lose_all();
     }
 
-    /// Bytes queued, framing included.
+    /// Bytes queued, framing included; also those that wait their turn.
     [[nodiscard]] std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
     [[nodiscard]] bool above_watermark() const noexcept {
         return queued() > options_->limits.queue_watermark;
@@ -229,8 +267,21 @@ public:
         return queued() <= options_->limits.queue_watermark / 2;
     }
 
+    /// True once after the bytes queued have fallen to half of `limits::queue_watermark`, having been above
+    /// it.
+    [[nodiscard]] bool take_low_water() noexcept {
+        const bool fallen = low_water_;
+        low_water_ = false;
+        return fallen;
+    }
+
+    /// Whether messages wait their turn now: of one that is sent then only `next_fate` tells when it is
+    /// written.
+    [[nodiscard]] bool holds_back() const noexcept { return (in_the_way_ & messages_held) != 0; }
+
     /// Positions in the stream of data frames: a message is written once `data_written()` has reached what
-    /// `data_pushed()` was right after it was sent. Control frames are counted apart.
+    /// `data_pushed()` was right after it was sent, where it did not have to wait its turn. Control frames
+    /// are counted apart.
     [[nodiscard]] std::uint64_t data_written() const noexcept {
         return queue_ ? queue_->data_written() : data_count_;
     }
@@ -264,13 +315,17 @@ public:
     void at(time_point now) noexcept { now_ = now; }
 
     /// When `on_time` has something to do.
-    [[nodiscard]] time_point next_deadline() const noexcept { return keepalive_.deadline(queued() != 0); }
+    [[nodiscard]] time_point next_deadline() const noexcept {
+        const time_point first = keepalive_.deadline(queued() != 0);
+        return outbox_ ? std::min(first, outbox_->earliest()) : first;
+    }
 
     /// True once after `next_deadline` has come closer by what was received or written.
     [[nodiscard]] bool deadline_came_closer() noexcept { return std::exchange(deadline_closer_, false); }
 
-    /// Does what is due: a Ping, or the end; then ask `next` and `gather`. `listening`: what the peer sends
-    /// is being read; while it isn't, an unanswered Ping proves nothing.
+    /// Does what is due: a Ping, or the end, or the end of messages that have waited too long; then ask
+    /// `next` and `gather`. `listening`: what the peer sends is being read; while it isn't, an unanswered
+    /// Ping proves nothing.
     void on_time(time_point now, bool listening = true) noexcept;
 
     // --- state ---
@@ -334,23 +389,52 @@ private:
                           compression how) noexcept;
     template <class Push>
     send_status send_data(opcode op, text_is text, compression how, std::span<const std::byte> payload,
-                          Push push) noexcept;
+                          Push push, byte_buffer* own = nullptr) noexcept;
     template <class Push>
     send_status send_frame(opcode op, bool fin, std::size_t size, Push push) noexcept;
     template <class Push>
     send_status push_frame(opcode op, bool fin, std::size_t size, Push push, std::uint8_t rsv = 0) noexcept;
+    [[nodiscard]] send_status check_message(opcode op, std::span<const std::byte> payload,
+                                            text_is text) const noexcept;
+    [[nodiscard]] static send_status why_not(const prepared_message& message) noexcept;
+    [[nodiscard]] static outgoing to_send(const prepared_message& message) noexcept;
+    send_status send_with(const outgoing& message, const message_options& options, text_is text) noexcept;
+    send_status send_in_turn(opcode op, std::span<const std::byte> payload, compression how,
+                             text_is text) noexcept;
+    send_status send_in_turn(opcode op, byte_buffer& payload, compression how, text_is text) noexcept;
+    send_status send_in_turn(const outgoing& message, const message_options& options) noexcept;
+    send_status put_in_outbox(const outgoing& message, const message_options& options, outbox::item* old,
+                              std::size_t to_drop) noexcept;
+    send_status push_at_once(const outgoing& message, const message_options& options) noexcept;
+    send_status drop_newest(const message_options& options) noexcept;
+    void close_for_overflow() noexcept;
+    send_status hand_on_what_fits() noexcept;
+    [[nodiscard]] std::optional<send_status> hand_on(outbox::item& next) noexcept;
+    send_status push_message(const outgoing& message) noexcept;
+    [[nodiscard]] std::optional<send_status> push_smaller(const outgoing& message) noexcept;
+    send_status push_plain(opcode op, bool fin, const outgoing& message) noexcept;
+    send_status push_fragment(const outgoing& piece) noexcept;
+    [[nodiscard]] bool is_broken_without(const outgoing& piece) const noexcept;
+    [[nodiscard]] bool is_too_long(std::size_t size, bool fragment) const noexcept;
+    [[nodiscard]] bool may_hand_on(std::size_t size) const noexcept;
+    [[nodiscard]] bool open_outbox() noexcept;
+    void turns_changed() noexcept;
+    void lose_waiting(message_fate fate) noexcept;
+    void after_write() noexcept;
+    void look_for_low_water() noexcept;
     [[nodiscard]] bool compresses(compression how, std::size_t size) noexcept;
     [[nodiscard]] bool shrink(std::span<const std::byte> payload, byte_buffer& smaller) noexcept;
     send_status push_compressed(opcode op, bool fin, byte_buffer&& compressed, bool first = true) noexcept;
     send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
     [[nodiscard]] send_status begin_control(opcode op, std::size_t length, frame_header& out) noexcept;
-    [[nodiscard]] send_status push_close(close_code code, std::string_view reason) noexcept;
+    [[nodiscard]] send_status queue_close(close_code code, std::string_view reason) noexcept;
+    [[nodiscard]] send_status push_close(std::span<const std::byte> body) noexcept;
     [[nodiscard]] event fail_now(send_status unsent) noexcept {
         return fail_now(errc_of(to_error_code(unsent), errc::out_of_memory));
     }
     [[nodiscard]] bool make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status admit(std::size_t size) noexcept;
-    [[nodiscard]] send_status admitted() const noexcept;
+    [[nodiscard]] send_status admitted() noexcept;
     [[nodiscard]] bool open_queue() noexcept;
 
     /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.
@@ -380,6 +464,7 @@ private:
     time_point now_;
     std::unique_ptr<send_queue> queue_;
     std::unique_ptr<message_codec> codec_;
+    std::unique_ptr<outbox> outbox_;  ///< while messages wait their turn, or fates to be told
     std::uint64_t data_count_ = 0;    ///< data bytes written, while there is no queue
     std::uint64_t control_count_ = 0; ///< control bytes written, while there is no queue
     closing closing_;
@@ -387,17 +472,26 @@ private:
     errc error_ = errc::closed;
     role self_;
     bool frames_plainly_ = self_ == role::server; ///< neither masked nor compressed
-    bool failure_pending_ = false;                ///< `failed` has not been reported yet
-    bool sending_fragments_ = false;
-    bool outgoing_text_ = false;
-    bool outgoing_compressed_ = false;
+
+    static constexpr std::uint8_t message_unfinished = 1; ///< one is being sent in fragments
+    static constexpr std::uint8_t messages_held = 2;      ///< they wait their turn
+    /// What keeps a message from being queued just like that.
+    std::uint8_t in_the_way_ = options_->holds_back() ? messages_held : std::uint8_t{0};
+    bool failure_pending_ = false; ///< `failed` has not been reported yet
     bool close_pushed_ = false;
     bool deadline_closer_ = false;
-    bool ping_refused_ = false; ///< the keepalive Ping waits for room in the queue
+    bool watches_writes_ = false; ///< something comes of what is written
     bool expired_ = false;
+    // Seldom looked at: they share a byte.
+    bool outgoing_text_ : 1 = false;
+    bool outgoing_compressed_ : 1 = false;
+    bool ping_refused_ : 1 = false; ///< the keepalive Ping waits for room in the queue
+    bool was_above_ : 1 = false;    ///< the watermark, and has not fallen to half of it since
+    bool low_water_ : 1 = false;
 };
 
 } // namespace duplex
 
+#include <duplex/protocol/impl/session_outbox.hpp>
 #include <duplex/protocol/impl/session_receive.hpp>
 #include <duplex/protocol/impl/session_send.hpp>

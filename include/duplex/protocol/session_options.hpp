@@ -1,8 +1,11 @@
 #pragma once
 
+#include <duplex/core/close_code.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/core/limits.hpp>
+#include <duplex/protocol/message_options.hpp>
 
+#include <cstddef>
 #include <new>
 #include <utility>
 
@@ -16,6 +19,24 @@ struct session_options {
     bool deliver_fragments = false;
     /// Refuses text to send that is not UTF-8 (RFC 6455 5.6).
     bool check_outgoing_text = true;
+    /// Lets messages wait their turn from the first one on; else from the first one with `message_options` of
+    /// its own. At most `limits::commit_bytes` are then handed on to the transport's queue; what waits behind
+    /// can be dropped, replaced, overtaken or withdrawn.
+    bool hold_back = false;
+    /// What happens to a message for which there is no room. Anything but `fail` holds messages back.
+    overflow when_full = overflow::fail;
+    /// What `overflow::close` closes with: `policy_violation` or `try_again_later`, say.
+    close_code overflow_code = close_code::policy_violation;
+    /// Cuts longer messages into frames of so many bytes of payload as they leave, so that a Ping, a Pong or
+    /// a Close need not wait for the end of a long one (RFC 6455 5.4); each of these frames is copied. Zero:
+    /// never. Messages that are compressed, or sent in fragments, stay as they are. Holds messages back.
+    std::size_t fragment_bytes = 0;
+
+    /// Whether messages wait their turn from the first one on.
+    [[nodiscard]] constexpr bool holds_back() const noexcept {
+        return hold_back || fragment_bytes != 0 ||
+               (when_full != overflow::fail && when_full != overflow::by_default);
+    }
 
     bool operator==(const session_options&) const = default;
 };

@@ -11,7 +11,7 @@ inline std::size_t send_queue::gather(std::span<segment> out) noexcept {
     gathered_before_ = 0;
     gathered_control_ = 0;
     gathered_data_ = 0;
-    if (control_bytes_ == 0) [[likely]]
+    if (other_bytes_ == 0) [[likely]]
         return gather_data(0, data_bytes_, out, 0);
     // A Pong that waits leaves with this batch: after it there may be a Close, and nothing follows that.
     if (control_.size() <= control_capacity) admit_late_pong();
@@ -113,7 +113,7 @@ inline void send_queue::find_boundary(std::uint64_t target) noexcept {
 
 inline void send_queue::consume_control(std::size_t size) noexcept {
     control_at_ += size;
-    control_bytes_ -= size;
+    other_bytes_ -= size;
     control_consumed_ += size;
     if (control_at_ != control_.size() || size == 0) return;
     control_.clear();

@@ -204,7 +204,8 @@ DUPLEX_RARE inline event session::on_close(std::span<std::byte> payload) noexcep
     keepalive_.close_started(now_);
     // RFC 6455 5.5.1: answered with the same code, unless a Close was sent before.
     if (closing_.close_received()) {
-        if (const auto pushed = push_close(body.code, {}); pushed != send_status::ok) return fail_now(pushed);
+        if (const auto pushed = queue_close(body.code, {}); pushed != send_status::ok)
+            return fail_now(pushed);
         closing_.close_sent();
     }
     return {.what = event::kind::closed,
@@ -221,13 +222,14 @@ DUPLEX_RARE inline void session::fail(errc why) noexcept {
     window_ = {};
     if (receiving_) receiving_->in_frame = receiving_->message_ready = false;
     keepalive_.close_started(now_);
-    // RFC 6455 7.1.7: a Close with the fitting code goes out, unless there is one already. What was sent
+    // RFC 6455 7.1.7: a Close with the fitting code goes out, unless there is one already. What was handed on
     // before goes first: it would have, had it been written at once.
+    if (outbox_) lose_waiting(message_fate::lost);
     const close_code code = close_code_for(why);
     if (code == close_code::no_status)
         expired_ = true;
     else if (!close_pushed_)
-        (void)push_close(code, {});
+        (void)queue_close(code, {});
 }
 
 DUPLEX_RARE inline event session::fail_now(errc why) noexcept {

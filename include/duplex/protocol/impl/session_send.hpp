@@ -12,7 +12,7 @@ namespace duplex {
 DUPLEX_ALWAYS_INLINE bool session::send_small(opcode op, std::span<const std::byte> payload,
                                               text_is text) noexcept {
     if (!queue_ || !frames_plainly_) return false;
-    if (!closing_.may_send() || sending_fragments_) return false;
+    if (!closing_.may_send() || in_the_way_ != 0) return false;
     if (op != opcode::binary && (op != opcode::text || text == text_is::unchecked)) return false;
     const std::size_t before = queue_->bytes();
     const std::size_t after = before + send_queue::small_header + payload.size();
@@ -29,11 +29,12 @@ DUPLEX_NEVER_INLINE inline send_status session::send_copy(opcode op, std::span<c
 
 template <class Push>
 inline send_status session::send_data(opcode op, text_is text, compression how,
-                                      std::span<const std::byte> payload, Push push) noexcept {
+                                      std::span<const std::byte> payload, Push push,
+                                      byte_buffer* own) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
-    // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
-    if (sending_fragments_) return send_status::message_unfinished;
+    if (in_the_way_ != 0) [[unlikely]]
+        return own != nullptr ? send_in_turn(op, *own, how, text) : send_in_turn(op, payload, how, text);
     if (op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text &&
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
@@ -93,9 +94,10 @@ inline send_status session::admit(std::size_t size) noexcept {
     return open_queue() ? send_status::ok : send_status::out_of_memory;
 }
 
-inline send_status session::admitted() const noexcept {
-    return queue_->bytes() > options_->limits.queue_watermark ? send_status::above_watermark
-                                                              : send_status::ok;
+inline send_status session::admitted() noexcept {
+    if (queue_->bytes() <= options_->limits.queue_watermark) return send_status::ok;
+    was_above_ = watches_writes_ = true;
+    return send_status::above_watermark;
 }
 
 inline send_status session::send_back(opcode op, std::span<const std::byte> payload, text_is text) noexcept {
@@ -110,16 +112,15 @@ inline send_status session::send_back(opcode op, std::span<const std::byte> payl
 }
 
 inline send_status session::send(const prepared_message& message) noexcept {
-    if (!message)
-        return message.error() == errc::text_not_utf8 ? send_status::text_not_utf8
-                                                      : send_status::out_of_memory;
+    if (!message) return why_not(message);
     // Its text was checked when it was made.
     const auto payload = message.payload();
     if (self_ == role::client)
         return send_data(message.op(), text_is::utf8, compression::automatic, payload,
                          [&](const frame_header& header) { return queue_->push_copy(header, payload); });
     if (!closing_.may_send()) return send_status::not_open;
-    if (sending_fragments_) return send_status::message_unfinished;
+    if (in_the_way_ != 0) [[unlikely]]
+        return send_with(to_send(message), {}, text_is::utf8);
     if (const auto status = admit(payload.size()); status != send_status::ok) return status;
     if (const auto* const twin = codec_ ? message.compressed_for(*codec_) : nullptr) {
         // The peer's window holds it from now on, and ours doesn't.
@@ -132,7 +133,7 @@ inline send_status session::send(const prepared_message& message) noexcept {
 inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last,
                                           compression how) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
-    const bool first = !sending_fragments_;
+    const bool first = (in_the_way_ & message_unfinished) == 0;
     if (first) {
         if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
         outgoing_text_ = op == opcode::text;
@@ -143,26 +144,19 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
     if (outgoing_text_ && options_->check_outgoing_text &&
         (!checked.feed(payload) || (last && !checked.complete())))
         return send_status::text_not_utf8;
-    const bool compressed = first ? compresses(how, payload.size()) : outgoing_compressed_;
-    const opcode frame_op = first ? op : opcode::continuation;
-    auto status = send_status::out_of_memory;
-    if (!compressed) {
-        status = send_frame(frame_op, last, payload.size(),
-                            [&](const frame_header& header) { return queue_->push_copy(header, payload); });
+    const outgoing piece{
+        .op = op, .how = how, .fragment = true, .first = first, .last = last, .payload = payload};
+    send_status status{};
+    if (holds_back()) {
+        status = send_in_turn(piece, {});
     } else if (status = admit(payload.size()); status == send_status::ok) {
-        byte_buffer smaller;
-        status = send_status::out_of_memory;
-        if (codec_->compress(payload, last, smaller))
-            status = push_compressed(frame_op, last, std::move(smaller), first);
-        else
-            codec_->discard();
-        // Half a compressed message can't be continued: what has been sent of it would not be understood.
-        if (!accepted(status) && !first) fail(errc::out_of_memory);
+        status = push_fragment(piece);
+        if (!accepted(status) && is_broken_without(piece)) fail(errc::out_of_memory);
     }
     if (accepted(status)) {
-        outgoing_compressed_ = compressed;
         outgoing_utf8_ = checked;
-        sending_fragments_ = !last;
+        in_the_way_ =
+            static_cast<std::uint8_t>((in_the_way_ & messages_held) | (last ? 0 : message_unfinished));
     }
     return status;
 }
@@ -183,20 +177,41 @@ DUPLEX_RARE inline std::error_code session::close(close_code code, std::string_v
         // RFC 6455 5.5.1: one Close is enough.
         return closing_.now() == closing::state::failed ? make_error_code(errc::not_open) : std::error_code{};
     }
-    if (const auto pushed = push_close(code, reason); pushed != send_status::ok) return to_error_code(pushed);
+    if (const auto queued = queue_close(code, reason); queued != send_status::ok)
+        return to_error_code(queued);
     closing_.close_sent();
     keepalive_.close_started(now_);
     return {};
 }
 
-/// The Close stands behind the data queued so far: what was sent before it arrives (RFC 6455 7.1.2).
-DUPLEX_RARE inline send_status session::push_close(close_code code, std::string_view reason) noexcept {
+DUPLEX_RARE inline std::error_code session::close_now(close_code code, std::string_view reason) noexcept {
+    if (!outbox_ || close_pushed_) return close(code, reason);
+    if (const auto error = check_close(code, reason)) return error;
+    if (closing_.now() == closing::state::failed) return errc::not_open;
+    // Not before it is certain that the Close takes their place.
     const encoded_close_body body{code, reason};
+    if (const auto pushed = push_close(body.bytes()); pushed != send_status::ok) return to_error_code(pushed);
+    lose_waiting(message_fate::dropped);
+    if (closing_.may_send()) closing_.close_sent();
+    keepalive_.close_started(now_);
+    return {};
+}
+
+/// The Close stands behind all that was sent so far, which arrives (RFC 6455 7.1.2).
+DUPLEX_RARE inline send_status session::queue_close(close_code code, std::string_view reason) noexcept {
+    const encoded_close_body body{code, reason};
+    if (!outbox_ || outbox_->empty()) return push_close(body.bytes());
+    outbox_->put_close(body);
+    queue_->count_waiting(outbox_->bytes());
+    return send_status::ok;
+}
+
+DUPLEX_RARE inline send_status session::push_close(std::span<const std::byte> body) noexcept {
     frame_header header;
-    const auto begun = begin_control(opcode::close, body.bytes().size(), header);
+    const auto begun = begin_control(opcode::close, body.size(), header);
     if (begun != send_status::ok) return begun;
     queue_->notes.close_begin = data_pushed();
-    close_pushed_ = queue_->push_copy(header, body.bytes());
+    close_pushed_ = queue_->push_copy(header, body);
     return close_pushed_ ? send_status::ok : send_status::out_of_memory;
 }
 
@@ -254,6 +269,7 @@ inline void session::look_for_ping() noexcept {
 
 DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcept {
     now_ = now;
+    if (outbox_) turns_changed();
     using action = keepalive::action;
     switch (keepalive_.due(now, queued() != 0)) {
     case action::none: break;
@@ -264,6 +280,7 @@ DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcep
             break;
         }
         keepalive_.ping_queued();
+        watches_writes_ = true;
         queue_->notes.ping_end = control_pushed();
         break;
     case action::fail_pong:

@@ -1,0 +1,328 @@
+#pragma once
+
+// Messages that wait their turn: which of them may, what happens where there is no room, and how they get
+// into the send queue (RFC 6455 5.4, 5.5.1).
+
+#include <duplex/core/detail/inlining.hpp>
+#include <duplex/protocol/session.hpp>
+
+namespace duplex {
+
+inline send_status session::check_message(opcode op, std::span<const std::byte> payload,
+                                          text_is text) const noexcept {
+    if (!closing_.may_send()) return send_status::not_open;
+    if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
+    // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
+    if ((in_the_way_ & message_unfinished) != 0) return send_status::message_unfinished;
+    if (op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text &&
+        !is_valid_utf8(payload))
+        return send_status::text_not_utf8;
+    return send_status::ok;
+}
+
+/// Why a message that was not prepared is not sent.
+inline send_status session::why_not(const prepared_message& message) noexcept {
+    return message.error() == errc::text_not_utf8 ? send_status::text_not_utf8 : send_status::out_of_memory;
+}
+
+inline outgoing session::to_send(const prepared_message& message) noexcept {
+    return {.op = message.op(), .how = message.how(), .payload = message.payload(), .prepared = &message};
+}
+
+DUPLEX_NEVER_INLINE inline send_status
+session::send_with(const outgoing& message, const message_options& options, text_is text) noexcept {
+    if (const auto status = check_message(message.op, message.payload, text); status != send_status::ok)
+        return status;
+    if (asks_for_more(options)) in_the_way_ |= messages_held;
+    if (holds_back()) return send_in_turn(message, options);
+    const auto status = admit(message.payload.size());
+    return status == send_status::ok ? push_message(message) : status;
+}
+
+DUPLEX_RARE inline send_status session::send_in_turn(opcode op, std::span<const std::byte> payload,
+                                                     compression how, text_is text) noexcept {
+    return send_with({.op = op, .how = how, .payload = payload}, {.how = how}, text);
+}
+
+DUPLEX_RARE inline send_status session::send_in_turn(opcode op, byte_buffer& payload, compression how,
+                                                     text_is text) noexcept {
+    return send_with({.op = op, .how = how, .payload = payload.bytes(), .own = &payload}, {.how = how}, text);
+}
+
+inline send_status session::send(const prepared_message& message, const message_options& options) noexcept {
+    if (!message) return why_not(message);
+    return send_with(to_send(message), options, text_is::utf8);
+}
+
+/// A message or fragment that has been checked.
+inline send_status session::send_in_turn(const outgoing& message, const message_options& options) noexcept {
+    if (outbox_ && now_ >= outbox_->earliest()) {
+        // What is past its time takes no room.
+        turns_changed();
+        if (!closing_.may_send()) return send_status::not_open;
+    }
+    const std::size_t size = message.payload.size();
+    outbox::item* const old = outbox_ && options.key != 0 ? outbox_->with_key(options.key) : nullptr;
+    const bool at_once =
+        (!outbox_ || outbox_->empty()) && may_hand_on(size) && !is_too_long(size, message.fragment);
+    const std::size_t before = queued() - (old != nullptr ? old->framed : 0);
+    const std::size_t waiting = outbox_ ? outbox_->count() - (old != nullptr ? 1 : 0) : 0;
+    const auto room = [&](std::size_t less_bytes, std::size_t less_messages) {
+        return fits(before - less_bytes, size) &&
+               (at_once || waiting - less_messages < options_->limits.queue_messages);
+    };
+    std::size_t to_drop = 0;
+    if (!room(0, 0)) {
+        switch (options.when_full == overflow::by_default ? options_->when_full : options.when_full) {
+        case overflow::wait: return send_status::would_wait;
+        case overflow::close: close_for_overflow(); return send_status::queue_full;
+        case overflow::drop_oldest:
+            // The fragments of one message belong together: none of them is dropped, or drops others.
+            if (message.fragment) return send_status::queue_full;
+            if (outbox_) to_drop = outbox_->droppable(room, old);
+            if (to_drop == 0) return drop_newest(options);
+            break;
+        case overflow::drop_newest: return message.fragment ? send_status::queue_full : drop_newest(options);
+        default: return send_status::queue_full;
+        }
+    }
+    if (!open_queue()) return send_status::out_of_memory;
+    return at_once ? push_at_once(message, options) : put_in_outbox(message, options, old, to_drop);
+}
+
+inline send_status session::push_at_once(const outgoing& message, const message_options& options) noexcept {
+    outbox::item_ptr told;
+    if (options.tag != 0) {
+        if (!open_outbox()) return send_status::out_of_memory;
+        told = outbox_->make({.tag = options.tag}, now_);
+        if (!told) return send_status::out_of_memory;
+    }
+    const auto status = push_message(message);
+    if (accepted(status)) {
+        if (told) outbox_->leaves(std::move(told), data_pushed());
+    } else if (is_broken_without(message)) {
+        fail(errc::out_of_memory);
+    }
+    return status;
+}
+
+/// Puts it behind the others, or in the place of `old`, once `to_drop` of them are gone. Where memory runs
+/// out nothing has changed.
+inline send_status session::put_in_outbox(const outgoing& message, const message_options& options,
+                                          outbox::item* old, std::size_t to_drop) noexcept {
+    if (!open_outbox()) return send_status::out_of_memory;
+    auto made = outbox_->make(options, now_);
+    if (!made || !made->keep(message)) return send_status::out_of_memory;
+    if (message.own != nullptr) made->take(std::move(*message.own));
+    outbox::item& added = *made;
+    outbox_->drop_oldest(to_drop, old);
+    if (old != nullptr)
+        outbox_->replace(*old, std::move(made));
+    else
+        outbox_->put(std::move(made));
+    if (added.expires != no_deadline) deadline_closer_ = true;
+    const auto status = hand_on_what_fits();
+    if (!accepted(status)) [[unlikely]] {
+        if (!closing_.may_send()) return status;
+        if (queue_->data_bytes() == 0) {
+            // Nothing else waits, or it would have been handed on before: the message is refused.
+            const auto refused = outbox_->take_back(added);
+            if (message.own != nullptr) *message.own = std::move(refused->own);
+            queue_->count_waiting(outbox_->bytes());
+            return status;
+        }
+    }
+    return admitted();
+}
+
+inline send_status session::drop_newest(const message_options& options) noexcept {
+    if (options.tag == 0) return send_status::dropped;
+    auto told = open_outbox() ? outbox_->make({.tag = options.tag}, now_) : nullptr;
+    if (!told) return send_status::out_of_memory;
+    outbox_->tell(std::move(told), message_fate::dropped);
+    return send_status::dropped;
+}
+
+DUPLEX_RARE inline void session::close_for_overflow() noexcept {
+    error_ = errc::queue_full;
+    if (close_now(options_->overflow_code, "queue full")) fail(errc::queue_full);
+}
+
+/// Whether a message is cut into frames on its way.
+inline bool session::is_too_long(std::size_t size, bool fragment) const noexcept {
+    return !fragment && options_->fragment_bytes != 0 && size > options_->fragment_bytes;
+}
+
+/// Whether a frame with so much payload may go to the queue now.
+inline bool session::may_hand_on(std::size_t size) const noexcept {
+    const std::size_t committed = queue_ ? queue_->data_bytes() : 0;
+    const std::size_t limit = options_->limits.commit_bytes;
+    return committed == 0 || (size <= limit && committed <= limit - size &&
+                              frame_header_size(size, self_ == role::client) <= limit - size - committed);
+}
+
+inline bool session::open_outbox() noexcept {
+    if (!outbox_) outbox_.reset(new (std::nothrow) outbox{self_ == role::client});
+    watches_writes_ = watches_writes_ || outbox_ != nullptr;
+    return outbox_ != nullptr;
+}
+
+/// Moves to the queue what there is room for, and the Close behind the last message. What finds no memory
+/// stays where it is, and the others behind it.
+inline send_status session::hand_on_what_fits() noexcept {
+    (void)outbox_->expire(now_);
+    queue_->count_waiting(0);
+    auto status = send_status::ok;
+    while (outbox::item* const next = outbox_->next()) {
+        const auto handed_on = hand_on(*next);
+        if (!handed_on) break;
+        status = *handed_on;
+        if (accepted(status)) continue;
+        if (is_broken_without(next->what)) {
+            fail(errc::out_of_memory);
+            return send_status::not_open;
+        }
+        break;
+    }
+    if (const auto* const body = outbox_->waiting_close(); body != nullptr && outbox_->empty()) {
+        status = push_close(body->bytes());
+        if (status == send_status::ok) outbox_->close_handed_on();
+    }
+    queue_->count_waiting(outbox_->bytes());
+    return status;
+}
+
+/// Moves one message or frame to the queue; nothing where it has to wait.
+inline std::optional<send_status> session::hand_on(outbox::item& next) noexcept {
+    const outgoing rest = next.rest();
+    const std::size_t left = rest.payload.size();
+    const bool may_shrink = codec_ && !next.begun() && rest.how != compression::none;
+    const bool cut = next.begun() || is_too_long(left, rest.fragment);
+    const std::size_t part = cut ? std::min(left, options_->fragment_bytes) : left;
+    if (!may_hand_on(may_shrink ? left : part)) return {};
+    if (!cut || may_shrink) {
+        const std::optional<send_status> status = cut ? push_smaller(rest) : push_message(rest);
+        if (status) {
+            if (accepted(*status)) outbox_->handed_on(next, data_pushed());
+            return status;
+        }
+    }
+    const opcode op = next.begun() ? opcode::continuation : rest.op;
+    const auto status = push_frame(op, part == left, part, [&](const frame_header& header) {
+        return queue_->push_copy(header, rest.payload.first(part));
+    });
+    if (!accepted(status)) return status;
+    if (part == left)
+        outbox_->handed_on(next, data_pushed());
+    else
+        outbox_->advance(next, part);
+    return status;
+}
+
+/// What was admitted, as it is best sent.
+inline send_status session::push_message(const outgoing& message) noexcept {
+    if (message.fragment) return push_fragment(message);
+    if (const auto status = push_smaller(message)) return *status;
+    if (message.prepared != nullptr && self_ == role::server)
+        return queue_->push_prepared(*message.prepared) ? admitted() : send_status::out_of_memory;
+    return push_plain(message.op, true, message);
+}
+
+/// The same compressed, where that makes it shorter.
+inline std::optional<send_status> session::push_smaller(const outgoing& message) noexcept {
+    if (!codec_) return {};
+    if (message.prepared != nullptr && self_ == role::server) {
+        const auto* const twin = message.prepared->compressed_for(*codec_);
+        if (twin == nullptr) return {};
+        // The peer's window holds it from now on, and ours doesn't.
+        codec_->discard();
+        return queue_->push_prepared(*twin) ? admitted() : send_status::out_of_memory;
+    }
+    byte_buffer smaller;
+    if (!compresses(message.how, message.payload.size()) || !shrink(message.payload, smaller)) return {};
+    return push_compressed(message.op, true, std::move(smaller));
+}
+
+inline send_status session::push_plain(opcode op, bool fin, const outgoing& message) noexcept {
+    return push_frame(op, fin, message.payload.size(), [&](const frame_header& header) {
+        return message.own != nullptr ? queue_->push_owned(header, std::move(*message.own))
+                                      : queue_->push_copy(header, message.payload);
+    });
+}
+
+inline send_status session::push_fragment(const outgoing& piece) noexcept {
+    const bool compressed = piece.first ? compresses(piece.how, piece.payload.size()) : outgoing_compressed_;
+    const opcode op = piece.first ? piece.op : opcode::continuation;
+    auto status = send_status::out_of_memory;
+    if (!compressed) {
+        status = push_plain(op, piece.last, piece);
+    } else {
+        byte_buffer smaller;
+        if (codec_->compress(piece.payload, piece.last, smaller))
+            status = push_compressed(op, piece.last, std::move(smaller), piece.first);
+        else
+            codec_->discard();
+    }
+    if (accepted(status)) outgoing_compressed_ = compressed;
+    return status;
+}
+
+/// Half a compressed message can't be continued: what has been sent of it would not be understood.
+inline bool session::is_broken_without(const outgoing& piece) const noexcept {
+    return piece.fragment && !piece.first && outgoing_compressed_;
+}
+
+/// Some have left, or gone: others may be next.
+DUPLEX_NEVER_INLINE inline void session::turns_changed() noexcept {
+    if (queue_) {
+        const auto status = hand_on_what_fits();
+        if (!accepted(status) && closing_.now() != closing::state::failed && queue_->data_bytes() == 0)
+            [[unlikely]] {
+            // Nothing is left to write: no write would come to try again after.
+            fail(errc_of(to_error_code(status), errc::out_of_memory));
+            lose_waiting(message_fate::lost);
+            if (closing_.now() == closing::state::done) expired_ = true;
+        }
+        look_for_low_water();
+    }
+    if (outbox_->idle()) outbox_.reset();
+}
+
+inline void session::lose_waiting(message_fate fate) noexcept {
+    outbox_->end_waiting(fate);
+    if (!queue_) return;
+    queue_->count_waiting(0);
+    look_for_low_water();
+}
+
+inline void session::look_for_low_water() noexcept {
+    if (!was_above_ || !below_low_watermark()) return;
+    was_above_ = false;
+    low_water_ = true;
+}
+
+/// What comes of it that the transport took bytes.
+DUPLEX_NEVER_INLINE inline void session::after_write() noexcept {
+    if (keepalive_.ping_pending()) look_for_ping();
+    if (outbox_) {
+        outbox_->written(data_written());
+        turns_changed();
+    }
+    look_for_low_water();
+    watches_writes_ = keepalive_.ping_pending() || outbox_ || was_above_;
+}
+
+inline bool session::withdraw(std::uint64_t tag) noexcept {
+    if (tag == 0 || !outbox_ || !outbox_->withdraw(tag)) return false;
+    turns_changed();
+    return true;
+}
+
+inline std::optional<told_fate> session::next_fate() noexcept {
+    if (!outbox_) return {};
+    const auto told = outbox_->next_fate();
+    if (outbox_->idle()) outbox_.reset();
+    return told;
+}
+
+} // namespace duplex
