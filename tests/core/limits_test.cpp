@@ -9,6 +9,8 @@ using namespace std::chrono_literals;
 TEST_CASE("limits are on by default") {
     constexpr duplex::limits limits;
     CHECK(limits.message_bytes == 16U * 1024 * 1024);
+    CHECK(limits.commit_bytes == 64U * 1024);
+    CHECK(limits.queue_messages == 1024U * 1024);
     CHECK(limits.message_fragments > 0);
     CHECK(limits.queue_bytes > 0);
     CHECK(limits.queue_watermark < limits.queue_bytes);

@@ -1,7 +1,9 @@
 """Certificates for the interop tests, made by the openssl program: an authority, and one for localhost."""
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from peers import skip
@@ -31,3 +33,9 @@ class Certificates:
     @staticmethod
     def _openssl(*arguments):
         subprocess.run(["openssl", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+# For tests in Node: `python3 certificates.py DIRECTORY` says where the files are.
+if __name__ == "__main__":
+    made = Certificates(sys.argv[1])
+    print(json.dumps({"authority": made.authority, "certificate": made.certificate, "key": made.key}))

@@ -1,7 +1,10 @@
 // What the interop tests in Node share: each is run as `node TEST PROGRAM [ARGUMENT...]`.
 'use strict';
 
-const {spawn} = require('node:child_process');
+const {spawn, spawnSync} = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
 const readline = require('node:readline');
 
 const hardLimit = 60_000;
@@ -36,6 +39,16 @@ function start(program, args) {
     });
   });
   return child;
+}
+
+/** Files in PEM, made by the openssl program: `authority`, and `certificate` and `key` for localhost. */
+function certificates() {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'duplex-interop-'));
+  process.on('exit', () => fs.rmSync(directory, {recursive: true, force: true}));
+  const made = spawnSync('python3', [path.join(__dirname, 'certificates.py'), directory], {encoding: 'utf8'});
+  if (made.status === 77) skip(made.stdout.trim().replace(/^skipped: /, ''));
+  if (made.status !== 0) throw new Error(`certificates.py: ${made.stderr}`);
+  return {directory, ...JSON.parse(made.stdout)};
 }
 
 /** Starts the echo server on a free port. `stop` asks it to end and gives its exit code. */
@@ -85,4 +98,4 @@ async function run(cases) {
   finish(failures ? 1 : 0);
 }
 
-module.exports = {echoServer, linesOf, load, run, skip};
+module.exports = {certificates, echoServer, linesOf, load, run, skip};

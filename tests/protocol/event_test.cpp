@@ -26,7 +26,7 @@ TEST_CASE("ok and above_watermark mean that a message is queued, and are no erro
     }
 }
 
-TEST_CASE("each refusal to send has its own error") {
+TEST_CASE("each refusal to send has its error") {
     const std::array rows{
         std::pair{send_status::not_open, errc::not_open},
         std::pair{send_status::queue_full, errc::queue_full},
@@ -36,6 +36,8 @@ TEST_CASE("each refusal to send has its own error") {
         std::pair{send_status::control_payload_too_long, errc::ping_payload_too_long},
         std::pair{send_status::out_of_memory, errc::out_of_memory},
         std::pair{send_status::no_random, errc::random_source_failed},
+        std::pair{send_status::dropped, errc::queue_full},
+        std::pair{send_status::would_wait, errc::queue_full},
     };
     for (const auto& [status, error] : rows) {
         CHECK(!accepted(status));

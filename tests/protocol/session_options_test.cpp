@@ -30,6 +30,20 @@ TEST_CASE("shared options live as long as any that share them") {
     CHECK(&*one.shared_options() == &*second);
 }
 
+TEST_CASE("messages wait their turn where an option says so, or needs it") {
+    session_options options;
+    CHECK_FALSE(options.holds_back());
+    options.when_full = overflow::by_default;
+    CHECK_FALSE(options.holds_back());
+    SECTION("said") { options.hold_back = true; }
+    SECTION("to be dropped") { options.when_full = overflow::drop_oldest; }
+    SECTION("to be waited for") { options.when_full = overflow::wait; }
+    SECTION("to be cut") { options.fragment_bytes = 1; }
+    CHECK(options.holds_back());
+    CHECK(session{role::server, options}.holds_back());
+    CHECK_FALSE((options == session_options{}));
+}
+
 TEST_CASE("default options need no memory") {
     const shared_session_options some;
     const shared_session_options same;

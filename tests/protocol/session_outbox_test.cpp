@@ -188,20 +188,6 @@ TEST_CASE("a peer that does not read: a caller that can wait is told to, and goe
     CHECK(accepted(send(s, number)));
 }
 
-TEST_CASE("low water is told without an outbox as well") {
-    session s{role::server, {.limits = {.queue_watermark = 1000}}};
-    CHECK((s.send(opcode::binary, octets(900, 'x')) == send_status::ok));
-    (void)drained(s);
-    CHECK_FALSE(s.take_low_water());
-    CHECK((s.send(opcode::binary, octets(2000, 'x')) == send_status::above_watermark));
-    (void)gathered(s);
-    s.consumed(1000);
-    CHECK_FALSE(s.take_low_water());
-    (void)drained(s);
-    CHECK(s.take_low_water());
-    CHECK_FALSE(s.take_low_water());
-}
-
 TEST_CASE("not more messages wait than are allowed to, however short") {
     auto options = tight(overflow::drop_oldest);
     options.limits.queue_messages = 3;
@@ -507,55 +493,4 @@ TEST_CASE("a long message is cut as it leaves, and a Ping or a Close gets betwee
     CHECK(text == 3);
     CHECK(with(message_fate::written, fates(s)) == tags{1, 3, 2});
     CHECK((ops.back() == (end == 1 ? 8U : 0U)));
-}
-
-namespace {
-
-/// "Compresses" to the number of the call, so that the order shows in which messages enter the window.
-struct numbering_codec final : message_codec {
-    bool compress(std::span<const std::byte>, bool last, byte_buffer& out) noexcept override {
-        ++calls;
-        const auto text = std::to_string(calls) + (last ? "." : ",");
-        return out.append(view(text));
-    }
-    void discard() noexcept override { ++discarded; }
-    bool worth_trying(std::size_t size) noexcept override { return size > 3; }
-    errc expand(std::span<const std::byte>, bool, byte_buffer&, std::size_t) noexcept override { return {}; }
-    void release() noexcept override {}
-    int window_bits() const noexcept override { return 10; }
-    std::size_t memory() const noexcept override { return 0; }
-
-    int calls = 0;
-    int discarded = 0;
-};
-
-} // namespace
-
-TEST_CASE("a message is compressed when it leaves, so that one that doesn't never enters the window") {
-    const auto self = GENERATE(values({role::client, role::server}));
-    auto options = tight(overflow::drop_oldest);
-    options.limits.queue_messages = 4;
-    options.limits.commit_bytes = 1;
-    session s{self, options};
-    auto made = std::make_unique<numbering_codec>();
-    auto& codec = *made;
-    s.use(std::move(made));
-    for (int i = 1; i <= 9; ++i)
-        CHECK(accepted(send(s, i)));
-    CHECK(codec.calls == 1);
-    CHECK(accepted(send(s, 10, urgent)));
-    CHECK(accepted(s.send(opcode::text, "raw", message_options{.how = compression::none})));
-    CHECK(s.withdraw(8));
-    CHECK(s.withdraw(9));
-    CHECK(accepted(s.send_fragment(opcode::text, view(body(11)), false)));
-    CHECK(accepted(s.send_fragment(opcode::text, view(body(12)), true)));
-    std::vector<octets> payloads;
-    const auto frames = read_frames(drained(s));
-    for (const auto& each : *frames)
-        payloads.push_back(each.payload);
-    CHECK((payloads == std::vector<octets>{"1.", "2.", "raw", "3,", "4."}));
-    CHECK(frames->at(1).rsv == 4);
-    CHECK(frames->at(2).rsv == 0);
-    CHECK(codec.discarded == 0);
-    CHECK(with(message_fate::written, fates(s)) == tags{1, 10});
 }

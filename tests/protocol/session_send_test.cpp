@@ -226,6 +226,20 @@ TEST_CASE("tells above the watermark, and below half of it that the queue has dr
     CHECK(!s.above_watermark());
 }
 
+TEST_CASE("tells once that the queue has fallen to low water") {
+    session s{role::server, {.limits = {.queue_watermark = 1000}}};
+    CHECK((s.send(opcode::binary, octets(900, 'x')) == send_status::ok));
+    (void)drained(s);
+    CHECK_FALSE(s.take_low_water());
+    CHECK((s.send(opcode::binary, octets(2000, 'x')) == send_status::above_watermark));
+    (void)gathered(s);
+    s.consumed(1000);
+    CHECK_FALSE(s.take_low_water());
+    (void)drained(s);
+    CHECK(s.take_low_water());
+    CHECK_FALSE(s.take_low_water());
+}
+
 TEST_CASE("refuses what would pass the limit of the queue, but takes any message into an empty one") {
     const auto self = GENERATE(values({role::client, role::server}));
     session s{self, {.limits = {.queue_bytes = 1000}}};

@@ -274,8 +274,8 @@ private:
     void finish_without(std::error_code error, handshake_outcome&& known) {
         known.error = error;
         known.url = to_.to_string();
-        connection_ = connection_type{stream_of(layered_socket<socket_type>{socket_type{executor_}}),
-                                      options_.connection, std::move(known)};
+        connection_ = connection_type{stream_of(layered_socket<socket_type>{executor_}), options_.connection,
+                                      std::move(known)};
         finish(error);
     }
 
@@ -336,8 +336,9 @@ template <class Source>
 /// (`condition::misuse`), of the resolver and the socket, `errc::connect_timeout`, those of the proxy
 /// (`errc::proxy_refused` and others), of redirects (`errc::too_many_redirects` and others), those of
 /// `connection::async_handshake`. After an error the connection is not open and has nothing but an
-/// `opening_outcome()`: in which phase it was, why, and the server's answer, where there was one; its `url` is
-/// where redirects have led to. Cancellation: gives up. Call it on the executor, or before the context runs.
+/// `opening_outcome()`: in which phase it was, why, and the server's answer, where there was one; its `url`
+/// is where redirects have led to. Cancellation: gives up. Call it on the executor, or before the context
+/// runs.
 template <class Where, class Token>
 auto async_connect(Where&& where, std::string_view url, connect_options options, Token&& token) {
     using executor_type = std::decay_t<decltype(detail::executor_from(where))>;

@@ -269,7 +269,11 @@ public:
 
     /// True once after the bytes queued have fallen to half of `limits::queue_watermark`, having been above
     /// it.
-    [[nodiscard]] bool take_low_water() noexcept { return std::exchange(low_water_, false); }
+    [[nodiscard]] bool take_low_water() noexcept {
+        const bool fallen = low_water_;
+        low_water_ = false;
+        return fallen;
+    }
 
     /// Whether messages wait their turn now: of one that is sent then only `next_fate` tells when it is
     /// written.
@@ -392,13 +396,8 @@ private:
     send_status push_frame(opcode op, bool fin, std::size_t size, Push push, std::uint8_t rsv = 0) noexcept;
     [[nodiscard]] send_status check_message(opcode op, std::span<const std::byte> payload,
                                             text_is text) const noexcept;
-    [[nodiscard]] static send_status why_not(const prepared_message& message) noexcept {
-        return message.error() == errc::text_not_utf8 ? send_status::text_not_utf8
-                                                      : send_status::out_of_memory;
-    }
-    [[nodiscard]] static outgoing to_send(const prepared_message& message) noexcept {
-        return {.op = message.op(), .how = message.how(), .payload = message.payload(), .prepared = &message};
-    }
+    [[nodiscard]] static send_status why_not(const prepared_message& message) noexcept;
+    [[nodiscard]] static outgoing to_send(const prepared_message& message) noexcept;
     send_status send_with(const outgoing& message, const message_options& options, text_is text) noexcept;
     send_status send_in_turn(opcode op, std::span<const std::byte> payload, compression how,
                              text_is text) noexcept;
@@ -479,15 +478,16 @@ private:
     /// What keeps a message from being queued just like that.
     std::uint8_t in_the_way_ = options_->holds_back() ? messages_held : std::uint8_t{0};
     bool failure_pending_ = false; ///< `failed` has not been reported yet
-    bool outgoing_text_ = false;
-    bool outgoing_compressed_ = false;
     bool close_pushed_ = false;
     bool deadline_closer_ = false;
     bool watches_writes_ = false; ///< something comes of what is written
-    bool was_above_ = false;      ///< the watermark, and has not fallen to half of it since
-    bool low_water_ = false;
-    bool ping_refused_ = false; ///< the keepalive Ping waits for room in the queue
     bool expired_ = false;
+    // Seldom looked at: they share a byte.
+    bool outgoing_text_ : 1 = false;
+    bool outgoing_compressed_ : 1 = false;
+    bool ping_refused_ : 1 = false; ///< the keepalive Ping waits for room in the queue
+    bool was_above_ : 1 = false;    ///< the watermark, and has not fallen to half of it since
+    bool low_water_ : 1 = false;
 };
 
 } // namespace duplex

@@ -20,6 +20,15 @@ inline send_status session::check_message(opcode op, std::span<const std::byte> 
     return send_status::ok;
 }
 
+/// Why a message that was not prepared is not sent.
+inline send_status session::why_not(const prepared_message& message) noexcept {
+    return message.error() == errc::text_not_utf8 ? send_status::text_not_utf8 : send_status::out_of_memory;
+}
+
+inline outgoing session::to_send(const prepared_message& message) noexcept {
+    return {.op = message.op(), .how = message.how(), .payload = message.payload(), .prepared = &message};
+}
+
 DUPLEX_NEVER_INLINE inline send_status
 session::send_with(const outgoing& message, const message_options& options, text_is text) noexcept {
     if (const auto status = check_message(message.op, message.payload, text); status != send_status::ok)
