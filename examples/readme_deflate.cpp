@@ -17,7 +17,7 @@ void serve_compressed(asio::io_context& io, const std::string& photo, const std:
     duplex::server server{io, options};
     server.on_open = [&](duplex::server::peer& peer) {
         peer.send(table);
-        peer.send(photo, duplex::compression::none);
+        peer.send(photo, {.how = duplex::compression::none});
     };
     server.start();
     io.run();

@@ -59,6 +59,7 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::close_reason_not_utf8).name == "close_reason_not_utf8");
     CHECK(duplex::explain(errc::deflate_data_invalid).name == "deflate_data_invalid");
     CHECK(duplex::explain(errc::message_too_big).name == "message_too_big");
+    CHECK(duplex::explain(errc::message_expired).name == "message_expired");
     CHECK(duplex::explain(errc::deflate_ratio_exceeded).name == "deflate_ratio_exceeded");
     CHECK(duplex::explain(errc::close_timeout).name == "close_timeout");
     CHECK(duplex::explain(errc::http_start_line_invalid).name == "http_start_line_invalid");

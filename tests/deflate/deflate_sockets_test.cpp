@@ -39,7 +39,7 @@ TEST_CASE("a server and a client agree on compression, and it is seen on the wir
     it.on_message = [&](server::peer& peer, const message& m) {
         seen.emplace_back(m.text());
         peer.send(m);
-        if (m.text() == "plain, please") peer.send(std::string(1000, 'p'), compression::none);
+        if (m.text() == "plain, please") peer.send(std::string(1000, 'p'), {.how = compression::none});
     };
     it.start();
     raw_peer client{io, it.port()};

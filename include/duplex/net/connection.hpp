@@ -40,21 +40,31 @@ class connection_handle {
 public:
     connection_handle() noexcept = default;
 
-    send_status send(std::string_view text, compression how = compression::automatic) const {
-        return send(opcode::text, as_bytes(text), how);
-    }
-    send_status send(std::span<const std::byte> binary, compression how = compression::automatic) const {
-        return send(opcode::binary, binary, how);
-    }
+    send_status send(std::string_view text) const { return send(opcode::text, as_bytes(text)); }
+    send_status send(std::span<const std::byte> binary) const { return send(opcode::binary, binary); }
     send_status send(const message& copied) const {
         return state_ ? state_->send(copied.op(), copied.bytes(), copied.checked()) : send_status::not_open;
     }
-    send_status send(opcode op, std::span<const std::byte> payload,
-                     compression how = compression::automatic) const {
-        return state_ ? state_->send(op, payload, text_is::unchecked, how) : send_status::not_open;
+    send_status send(opcode op, std::span<const std::byte> payload) const {
+        return state_ ? state_->send(op, payload) : send_status::not_open;
     }
-    send_status send(opcode op, byte_buffer&& payload, compression how = compression::automatic) const {
-        return state_ ? state_->send(op, std::move(payload), text_is::unchecked, how) : send_status::not_open;
+    send_status send(opcode op, byte_buffer&& payload) const {
+        return state_ ? state_->send(op, std::move(payload)) : send_status::not_open;
+    }
+    send_status send(std::string_view text, const message_options& options) const {
+        return send(opcode::text, as_bytes(text), options);
+    }
+    send_status send(std::span<const std::byte> binary, const message_options& options) const {
+        return send(opcode::binary, binary, options);
+    }
+    send_status send(opcode op, std::span<const std::byte> payload, const message_options& options) const {
+        return state_ ? state_->send(op, payload, options) : send_status::not_open;
+    }
+    send_status send(opcode op, byte_buffer&& payload, const message_options& options) const {
+        return state_ ? state_->send(op, std::move(payload), options) : send_status::not_open;
+    }
+    send_status send(const prepared_message& prepared, const message_options& options) const {
+        return state_ ? state_->send_prepared(prepared, options) : send_status::not_open;
     }
     send_status send(const prepared_message& prepared) const {
         return state_ ? state_->send_prepared(prepared) : send_status::not_open;
@@ -218,8 +228,9 @@ public:
     /// Gives every message to `handlers` until the connection has ended. `handlers` is a callable taking a
     /// `const message&`, or an object with `on_message(const message&)` and any of
     /// `on_ping(std::span<std::byte>)`, `on_pong(std::span<std::byte>)`, `on_fragment(const message&, bool
-    /// last)`. Views end with the callback. While the send queue is above its watermark nothing is read.
-    /// Handler: `void(std::error_code)`; none for an orderly end, see `result()`.
+    /// last)`, `on_fate(std::uint64_t tag, message_fate)`, `on_low_water()`: the send queue has fallen to
+    /// half of its watermark. Views end with the callback. While the send queue is above its watermark
+    /// nothing is read. Handler: `void(std::error_code)`; none for an orderly end, see `result()`.
     template <class Handlers, class Token>
     auto async_run(Handlers handlers, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
@@ -258,14 +269,9 @@ public:
     // --- sending: any thread ---
 
     /// Queues a text message. `send_status` tells whether it was accepted; `text_not_utf8` where it is no
-    /// UTF-8. A moved-in payload that isn't accepted stays where it was. `how`: whether it is compressed,
-    /// where that was agreed.
-    send_status send(std::string_view text, compression how = compression::automatic) {
-        return handle().send(text, how);
-    }
-    send_status send(std::span<const std::byte> binary, compression how = compression::automatic) {
-        return send(opcode::binary, binary, how);
-    }
+    /// UTF-8. A moved-in payload that isn't accepted stays where it was.
+    send_status send(std::string_view text) { return handle().send(text); }
+    send_status send(std::span<const std::byte> binary) { return send(opcode::binary, binary); }
     send_status send(const message& copied) {
         return state_->send(copied.op(), copied.bytes(), copied.checked());
     }
@@ -277,14 +283,30 @@ public:
         if (!accepted(status)) moved = message{op, std::move(bytes), text};
         return status;
     }
-    send_status send(opcode op, std::span<const std::byte> payload,
-                     compression how = compression::automatic) {
-        return state_->send(op, payload, text_is::unchecked, how);
-    }
-    send_status send(opcode op, byte_buffer&& payload, compression how = compression::automatic) {
-        return state_->send(op, std::move(payload), text_is::unchecked, how);
-    }
+    send_status send(opcode op, std::span<const std::byte> payload) { return state_->send(op, payload); }
+    send_status send(opcode op, byte_buffer&& payload) { return state_->send(op, std::move(payload)); }
     send_status send(const prepared_message& prepared) { return state_->send_prepared(prepared); }
+
+    /// The same with wishes: whether it is compressed, what happens where the queue is full, how long it may
+    /// wait, which message it replaces, whether it goes ahead of others. The fate of one with a tag (below
+    /// 2^63) is told to a run with `on_fate`, or else by `next_fate`.
+    send_status send(std::string_view text, const message_options& options) {
+        return handle().send(text, options);
+    }
+    send_status send(std::span<const std::byte> binary, const message_options& options) {
+        return send(opcode::binary, binary, options);
+    }
+    send_status send(opcode op, std::span<const std::byte> payload, const message_options& options) {
+        return state_->send(op, payload, options);
+    }
+    send_status send(opcode op, byte_buffer&& payload, const message_options& options) {
+        return state_->send(op, std::move(payload), options);
+    }
+    send_status send(const prepared_message& prepared, const message_options& options) {
+        return state_->send_prepared(prepared, options);
+    }
+    /// What became of a message with a tag, each once; none where nothing is known yet. On the executor.
+    [[nodiscard]] std::optional<told_fate> next_fate() { return state_->next_fate(); }
 
     /// Queues a Ping of at most 125 bytes; the peer's Pong is seen by `on_pong`.
     send_status ping(std::span<const std::byte> payload = {}) { return state_->ping(payload); }
@@ -302,26 +324,38 @@ public:
 
     // --- sending, with completion ---
 
-    /// Queues a message (text by default) and completes when the transport has taken all of it. The payload
-    /// is copied first. Handler: `void(std::error_code)`: none, or why it was refused or lost. Any thread.
+    /// Queues a message (text by default) and completes when its fate is known. The payload is copied first.
+    /// Handler: `void(std::error_code)`: none where the transport has taken all of it, or why it was refused
+    /// or lost; `errc::message_dropped`, `message_replaced`, `message_expired` where its options, or those
+    /// of another, call for it. With `overflow::wait` it waits for room. A tag is not looked at. Cancelled
+    /// before it has begun to leave, a message with options is not sent. Any thread.
     template <class Token>
     auto async_send(std::string_view text, Token&& token) {
-        return async_send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}),
-                          std::forward<Token>(token));
+        return async_send(text, message_options{}, std::forward<Token>(token));
     }
     template <class Token>
     auto async_send(opcode op, std::span<const std::byte> payload, Token&& token) {
+        return async_send(op, payload, message_options{}, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_send(std::string_view text, const message_options& options, Token&& token) {
+        return async_send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}), options,
+                          std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_send(opcode op, std::span<const std::byte> payload, const message_options& options,
+                    Token&& token) {
         byte_buffer copy;
         const bool copied = copy.append(payload);
         return asio::async_initiate<Token, void(std::error_code)>(
-            [op, copied](auto handler, pointer state, byte_buffer bytes) {
+            [op, copied, options](auto handler, pointer state, byte_buffer bytes) {
                 auto* op_ = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
                     std::move(handler), state);
                 if (!copied)
                     return op_->complete(detail::completion::post, make_error_code(errc::out_of_memory));
                 op_->connect_cancellation(*state,
                                           [](state_type& of, auto& which) { of.withdraw_send(which); });
-                state->send_then(op, std::move(bytes), *op_);
+                state->send_then(op, std::move(bytes), options, *op_);
             },
             token, state_, std::move(copy));
     }
@@ -431,6 +465,7 @@ using tcp_connection = connection<detail::tcp_socket_for<Executor>>;
 } // namespace duplex
 
 #include <duplex/net/impl/close.hpp>
+#include <duplex/net/impl/fates.hpp>
 #include <duplex/net/impl/opening.hpp>
 #include <duplex/net/impl/read.hpp>
 #include <duplex/net/impl/readiness.hpp>

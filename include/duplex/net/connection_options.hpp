@@ -2,8 +2,10 @@
 
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/limits.hpp>
+#include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/session.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <system_error>
@@ -22,9 +24,30 @@ struct connection_options {
     /// Refuses text to send that is not UTF-8 (RFC 6455 5.6).
     bool check_outgoing_text = true;
 
+    /// Lets messages wait their turn from the first one on, as `message_options` of a message's own do: what
+    /// waits can be dropped, replaced and overtaken (`session_options::hold_back`).
+    bool hold_back = false;
+    /// What happens to a message for which there is no room. With `wait` `send` says `would_wait`, and
+    /// `async_send` waits.
+    overflow when_full = overflow::fail;
+    /// What `overflow::close` closes with: `policy_violation` or `try_again_later`, say.
+    close_code overflow_code = close_code::policy_violation;
+    /// Cuts longer messages into frames of so many bytes, so that control frames need not wait for the end of
+    /// a long one (`session_options::fragment_bytes`). Zero: never.
+    std::size_t fragment_bytes = 0;
+
     /// The part that the protocol needs.
     [[nodiscard]] session_options for_session() const noexcept {
-        return {limits, timeouts, deliver_fragments, check_outgoing_text};
+        session_options made;
+        made.limits = limits;
+        made.timeouts = timeouts;
+        made.deliver_fragments = deliver_fragments;
+        made.check_outgoing_text = check_outgoing_text;
+        made.hold_back = hold_back;
+        made.when_full = when_full;
+        made.overflow_code = overflow_code;
+        made.fragment_bytes = fragment_bytes;
+        return made;
     }
 };
 

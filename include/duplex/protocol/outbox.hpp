@@ -266,6 +266,7 @@ public:
         told_.push_back(from.release());
     }
 
+    [[nodiscard]] bool has_fates() const noexcept { return !told_.empty(); }
     /// The next fate to tell, in the order in which they were known.
     [[nodiscard]] std::optional<told_fate> next_fate() noexcept {
         if (told_.empty()) return {};

@@ -255,6 +255,10 @@ public:
     /// Drops what is queued: the transport is gone.
     void drop_output() noexcept {
         if (queue_) put_queue_aside().reset();
+        lose_output();
+    }
+    /// The same while the transport still holds the bytes of the last `gather`.
+    void lose_output() noexcept {
         if (outbox_) outbox_->lose_all();
     }
 
@@ -274,6 +278,9 @@ public:
         low_water_ = false;
         return fallen;
     }
+
+    /// Whether `next_fate` or `take_low_water` has something to say.
+    [[nodiscard]] bool has_news() const noexcept { return low_water_ || (outbox_ && outbox_->has_fates()); }
 
     /// Whether messages wait their turn now: of one that is sent then only `next_fate` tells when it is
     /// written.
@@ -348,6 +355,10 @@ public:
     [[nodiscard]] bool delivers_fragments() const noexcept { return options_->deliver_fragments; }
     [[nodiscard]] bool checks_outgoing_text() const noexcept { return options_->check_outgoing_text; }
     [[nodiscard]] std::size_t watermark() const noexcept { return options_->limits.queue_watermark; }
+    /// What happens to a message with such options for which there is no room.
+    [[nodiscard]] overflow when_full(const message_options& options) const noexcept {
+        return options.when_full == overflow::by_default ? options_->when_full : options.when_full;
+    }
     /// Whether `size` bytes of payload may be queued behind `before` bytes (limits::queue_bytes).
     [[nodiscard]] bool fits(std::size_t before, std::size_t size) const noexcept {
         return before == 0 ||

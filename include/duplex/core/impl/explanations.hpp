@@ -98,6 +98,18 @@ inline constexpr auto explanations = [] {
                   "queue_full|"
                   "the message would pass limits::queue_bytes; it was not queued|"
                   "limits::queue_bytes"},
+        explained{errc::message_dropped, limit_exceeded, none, 0,
+                  "message_dropped|"
+                  "there was no room for the message, or the connection was closed without waiting for it|"
+                  "overflow"},
+        explained{errc::message_replaced, limit_exceeded, none, 0,
+                  "message_replaced|"
+                  "a later message with the same key took its place|"
+                  "message_options::key"},
+        explained{errc::message_expired, limit_exceeded, none, 0,
+                  "message_expired|"
+                  "the message could not begin to leave within its time to live|"
+                  "message_options::time_to_live"},
         explained{errc::start_line_too_long, limit_exceeded, none, 414,
                   "start_line_too_long|"
                   "the start line is longer than http_limits::start_line_bytes|"

@@ -3,15 +3,19 @@
 // What a connection has at some times of its life only.
 
 #include <duplex/core/byte_buffer.hpp>
+#include <duplex/core/detail/nothrow.hpp>
 #include <duplex/handshake/outcome.hpp>
 #include <duplex/handshake/server_handshake.hpp>
 #include <duplex/net/connection_options.hpp>
 #include <duplex/net/detail/client_opening.hpp>
+#include <duplex/net/detail/inbox.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/protocol/closing.hpp>
+#include <duplex/protocol/message_options.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -65,14 +69,36 @@ struct waiters {
     std::uint64_t ping_count = 0;
 };
 
+/// What has become of messages whose options ask for something, and who waits for it.
+struct send_wishes {
+    waiter_list<std::error_code> sent; ///< keys: tags of our own
+    room_queue for_room;
+    std::deque<told_fate> fates; ///< of the application's messages, not told yet
+    std::uint64_t tags = 0;
+    bool low_water = false;
+
+    [[nodiscard]] bool has_news() const noexcept { return low_water || !fates.empty(); }
+    /// Without memory for it a fate is not told.
+    void keep(const told_fate& told) noexcept {
+        (void)nothrow([&] { fates.push_back(told); });
+    }
+    [[nodiscard]] std::optional<told_fate> next_fate() noexcept {
+        if (fates.empty()) return std::nullopt;
+        const told_fate first = fates.front();
+        fates.pop_front();
+        return first;
+    }
+};
+
 /// What most open connections have none of.
 struct seldom {
     std::unique_ptr<handshake_outcome> outcome; ///< how the opening went, until that is forgotten
     std::unique_ptr<byte_buffer> stash;         ///< the rest of a window, kept for the next read
     std::unique_ptr<ending> end;
     std::unique_ptr<waiters> waiting;
+    std::unique_ptr<send_wishes> wishes;
 
-    [[nodiscard]] bool empty() const noexcept { return !outcome && !stash && !end && !waiting; }
+    [[nodiscard]] bool empty() const noexcept { return !outcome && !stash && !end && !waiting && !wishes; }
 };
 
 } // namespace duplex::detail

@@ -5,6 +5,7 @@
 #include <duplex/core/opcode.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/protocol/event.hpp>
+#include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 
 #include <cstddef>
@@ -22,7 +23,7 @@ struct inbox_item {
     kind what = kind::message;
     opcode op = opcode::binary;
     text_is text = text_is::unchecked;
-    compression how = compression::automatic;
+    message_options options;
     close_code code = close_code::normal;
     byte_buffer payload;
     prepared_message prepared;
@@ -55,6 +56,48 @@ public:
 
 private:
     inbox_item* first_ = nullptr;
+};
+
+/// Messages that wait for room, the oldest first. Those still in it when it goes are dropped.
+class room_queue {
+public:
+    room_queue() noexcept = default;
+    room_queue(const room_queue&) = delete;
+    room_queue& operator=(const room_queue&) = delete;
+    ~room_queue() {
+        while (const auto item = pop_front())
+            item->sent->abandon();
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+    [[nodiscard]] inbox_item* front() const noexcept { return first_; }
+    void push_back(std::unique_ptr<inbox_item> added) noexcept {
+        added->next = nullptr;
+        inbox_item* const last = added.release();
+        (last_ ? last_->next : first_) = last;
+        last_ = last;
+    }
+    [[nodiscard]] std::unique_ptr<inbox_item> pop_front() noexcept {
+        std::unique_ptr<inbox_item> popped{first_};
+        if (popped) first_ = popped->next;
+        if (first_ == nullptr) last_ = nullptr;
+        return popped;
+    }
+    /// The one whose sender waits as `gone`; null where it is not here.
+    [[nodiscard]] std::unique_ptr<inbox_item> remove(const listed_waiter<std::error_code>& gone) noexcept {
+        inbox_item* before = nullptr;
+        for (inbox_item* each = first_; each; before = each, each = each->next) {
+            if (each->sent != &gone) continue;
+            (before ? before->next : first_) = each->next;
+            if (last_ == each) last_ = before;
+            return std::unique_ptr<inbox_item>{each};
+        }
+        return nullptr;
+    }
+
+private:
+    inbox_item* first_ = nullptr;
+    inbox_item* last_ = nullptr;
 };
 
 } // namespace duplex::detail

@@ -35,6 +35,8 @@ void connection_state<Stream>::on_transport_error(std::error_code error) {
 template <class Stream>
 void connection_state<Stream>::follow_session() {
     if (is_.ended || opening_) return;
+    if (session_.has_news() || (seldom_ && seldom_->wishes)) [[unlikely]]
+        take_news();
     const auto step = session_.transport();
     // While a batch is looked at, or a callback runs, the window is needed; what there is to do is done when
     // that is through.
@@ -122,7 +124,9 @@ void connection_state<Stream>::end() {
     if (opening_ && opening_->waiting)
         std::exchange(opening_->waiting, nullptr)->complete(completion::post, make_error_code(errc::aborted));
     const bool clean = ended_cleanly() && !result().error;
-    if (reader_) retire_reader(reader_->whole_life && clean ? std::error_code{} : error);
+    session_.lose_output();
+    end_wishes(error);
+    end_reader();
     if (waiting()) {
         waiting()->sent.complete_all(completion::post, error);
         waiting()->drains.complete_all(completion::post, error);
@@ -147,7 +151,11 @@ void connection_state<Stream>::abort() noexcept {
 template <class Stream>
 void connection_state<Stream>::release() noexcept {
     is_.released = true;
-    if (is_.ended) return;
+    // Whoever runs it is told nothing more.
+    if (is_.ended) {
+        if (reader_) retire_reader(final_error());
+        return;
+    }
     const pointer self{this};
     if (opening_) {
         // A refusal is still on its way to the peer; its deadline stays.

@@ -21,6 +21,7 @@
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/net/message.hpp>
 #include <duplex/net/stream_traits.hpp>
+#include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/session.hpp>
 
 #include <asio/buffer.hpp>
@@ -54,12 +55,17 @@ public:
     const bool keeps_window; ///< a batch: the window stays until the batch is done with
     const bool whole_life;   ///< a run: it ends with the connection, and reads only while the queue has room
     const bool fragments;    ///< takes pieces of messages
+    const bool takes_news;   ///< is told what becomes of messages
+
+    /// Tells what is known of messages.
+    virtual void tell(connection_state<Stream>&) {}
 
 protected:
-    reader(bool keeps, bool whole, bool takes_fragments) noexcept
+    reader(bool keeps, bool whole, bool takes_fragments, bool news = false) noexcept
         : keeps_window{keeps}
         , whole_life{whole}
-        , fragments{takes_fragments} {}
+        , fragments{takes_fragments}
+        , takes_news{news} {}
     ~reader() = default;
 };
 
@@ -152,16 +158,22 @@ public:
     // --- writing (impl/write.hpp) ---
 
     /// Any thread.
-    send_status send(opcode op, std::span<const std::byte> payload, text_is text = text_is::unchecked,
-                     compression how = compression::automatic);
-    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked,
-                     compression how = compression::automatic);
+    send_status send(opcode op, std::span<const std::byte> payload, text_is text = text_is::unchecked);
+    send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked);
     send_status send_prepared(const prepared_message& message);
+    send_status send(opcode op, std::span<const std::byte> payload, const message_options& options,
+                     text_is text = text_is::unchecked);
+    send_status send(opcode op, byte_buffer&& payload, const message_options& options,
+                     text_is text = text_is::unchecked);
+    send_status send_prepared(const prepared_message& message, const message_options& options);
     send_status ping(std::span<const std::byte> payload);
     std::error_code close(close_code code, std::string_view reason);
-    template <class Payload>
-    void send_then(opcode op, Payload&& payload, listed_waiter<std::error_code>& done);
+    void send_then(opcode op, byte_buffer&& payload, const message_options& options,
+                   listed_waiter<std::error_code>& done);
     void withdraw_send(listed_waiter<std::error_code>& gone);
+
+    /// What became of a message with a tag, where no run takes it.
+    [[nodiscard]] std::optional<told_fate> next_fate();
 
     void drain(listed_waiter<std::error_code>& done);
     void ping_then(ping_waiter& done);
@@ -261,6 +273,8 @@ public:
 
     /// The key of a send that was withdrawn before it came here.
     static constexpr std::uint64_t withdrawn = static_cast<std::uint64_t>(-1);
+    /// Tags of messages that an `async_send` waits for.
+    static constexpr std::uint64_t own_tag = std::uint64_t{1} << 63U;
     [[nodiscard]] bool awaits_close() const noexcept { return waiting() && !waiting()->closes.empty(); }
     /// False: there is no memory to wait in.
     [[nodiscard]] bool may_wait() noexcept { return have(&seldom::waiting); }
@@ -420,10 +434,21 @@ private:
         defer();
     }
     template <class Payload>
-    send_status send_any(opcode op, Payload&& payload, text_is text, compression how);
+    send_status send_any(opcode op, Payload&& payload, text_is text);
     send_status queued(send_status status);
     void await_sent(send_status status, listed_waiter<std::error_code>& done);
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
+    send_status send_from_elsewhere(opcode op, const message_options& options, text_is text,
+                                    std::unique_ptr<inbox_item>& item);
+    void come_here_to_send();
+    void send_in_turn(std::unique_ptr<inbox_item> item);
+    void give_room();
+    void take_news();
+    void end_wishes(std::error_code error);
+    void end_reader();
+    void last_turn();
+    [[nodiscard]] send_wishes* wishes() noexcept;
+    [[nodiscard]] std::error_code error_of(message_fate fate) const noexcept;
     void push_inbox(std::unique_ptr<inbox_item> item);
     void drain_inbox();
     void drop_inbox() noexcept;

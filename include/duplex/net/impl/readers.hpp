@@ -104,14 +104,29 @@ public:
             default: state.on_event(found);
             }
             // A callback may have stopped the run, or destroyed the connection.
-            if (state.reader_ != this) break;
+            if (state.reader_ != this) return false;
         }
+        if constexpr (wants_news)
+            if (state.seldom_ && state.seldom_->wishes) [[unlikely]]
+                tell(state);
         return false;
+    }
+
+    /// What has become of messages.
+    void tell(connection_state<Stream>& state) override {
+        if constexpr (wants_low_water)
+            if (std::exchange(state.seldom_->wishes->low_water, false)) handlers_.on_low_water();
+        if constexpr (wants_fates)
+            while (state.reader_ == this) {
+                const auto told = state.next_fate();
+                if (!told) break;
+                handlers_.on_fate(told->tag, told->fate);
+            }
     }
 
 protected:
     explicit run_reader(Handlers&& handlers)
-        : reader<Stream>{false, true, takes_fragments}
+        : reader<Stream>{false, true, takes_fragments, wants_news}
         , handlers_{std::move(handlers)} {}
     ~run_reader() = default;
 
@@ -119,6 +134,12 @@ private:
     static constexpr bool takes_fragments = requires(Handlers & handlers) {
         handlers.on_fragment(message{}, true);
     };
+
+    static constexpr bool wants_fates = requires(Handlers & handlers) {
+        handlers.on_fate(std::uint64_t{}, message_fate::written);
+    };
+    static constexpr bool wants_low_water = requires(Handlers & handlers) { handlers.on_low_water(); };
+    static constexpr bool wants_news = wants_fates || wants_low_water;
 
     void on_message(const message& received) {
         if constexpr (requires { handlers_.on_message(received); })

@@ -132,6 +132,8 @@ void connection_state<Stream>::turn() {
         flush();
         follow_session();
     }
+    if (is_.ended && reader_) [[unlikely]]
+        last_turn();
     if (std::exchange(is_.serving_soon, false) && !is_.ended) {
         session_.at(service_->now());
         serve();

@@ -9,21 +9,21 @@ namespace duplex::detail {
 /// A message that answers another, as most do, is on the way here.
 template <class Stream>
 DUPLEX_NEVER_INLINE send_status connection_state<Stream>::send(opcode op, std::span<const std::byte> payload,
-                                                               text_is text, compression how) {
+                                                               text_is text) {
     if (is_open() && here() && corked_ && !inbox_.load(std::memory_order_acquire) &&
         session_.send_small(op, payload, text)) [[likely]]
         return send_status::ok;
-    return send_any(op, payload, text, how);
+    return send_any(op, payload, text);
 }
 
 template <class Stream>
-send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, text_is text, compression how) {
-    return send_any(op, std::move(payload), text, how);
+send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, text_is text) {
+    return send_any(op, std::move(payload), text);
 }
 
 template <class Stream>
 template <class Payload>
-send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, text_is text, compression how) {
+send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, text_is text) {
     constexpr bool owned = std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>;
     // Also where the context is gone, and with it every thread that could run it.
     if (!is_open()) return send_status::not_open;
@@ -32,10 +32,10 @@ send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, tex
         if (inbox_.load(std::memory_order_acquire)) drain_inbox();
         if (!corked_) prepare_to_send();
         if constexpr (owned) {
-            return queued(session_.send(op, std::move(payload), text, how));
+            return queued(session_.send(op, std::move(payload), text));
         } else {
             if (payload.size() < send_queue::reference_threshold || session_.codec())
-                return queued(session_.send(op, payload, text, how));
+                return queued(session_.send(op, payload, text));
             // With other streams the write would still be under way when the window is filled anew.
             if (traits::waits && in_window(payload)) return queued(session_.send_borrowed(op, payload, text));
             // Nothing is written before the callback is through with the message it answers.
@@ -46,7 +46,6 @@ send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, tex
     auto item = std::make_unique<inbox_item>();
     item->op = op;
     item->text = text;
-    item->how = how;
     if constexpr (owned)
         item->payload = std::move(payload);
     else if (!item->payload.append(payload))
@@ -87,7 +86,10 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
     item->text = text_is::utf8;
     item->size = payload.size();
     const std::size_t before = buffered();
-    if (!session_.fits(before, item->size)) return send_status::queue_full;
+    // With other policies the connection's own thread decides.
+    const auto policy = session_.when_full(item->options);
+    if ((policy == overflow::fail || policy == overflow::by_default) && !session_.fits(before, item->size))
+        return send_status::queue_full;
     const std::size_t after = before + item->size;
     push_inbox(std::move(item));
     return after > session_.watermark() ? send_status::above_watermark : send_status::ok;
@@ -134,22 +136,23 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
 }
 
 template <class Stream>
-template <class Payload>
-void connection_state<Stream>::send_then(opcode op, Payload&& payload, listed_waiter<std::error_code>& done) {
-    if (here()) {
-        const auto status =
-            may_wait() ? send(op, std::forward<Payload>(payload)) : send_status::out_of_memory;
+void connection_state<Stream>::send_then(opcode op, byte_buffer&& payload, const message_options& options,
+                                         listed_waiter<std::error_code>& done) {
+    if (here() && !asks_for_more(options) && !session_.holds_back()) {
+        const auto status = may_wait() ? send(op, std::move(payload), options) : send_status::out_of_memory;
         return await_sent(status, done);
     }
-    // From another thread it stands in line with that thread's other messages.
     auto item = std::make_unique<inbox_item>();
     item->op = op;
+    item->options = options;
     item->sent = &done;
+    item->payload = std::move(payload);
     auto status = is_open() ? send_status::ok : send_status::not_open;
-    if constexpr (std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>)
-        item->payload = std::move(payload);
-    else if (!item->payload.append(payload))
-        status = send_status::out_of_memory;
+    if (accepted(status) && here()) {
+        come_here_to_send();
+        return send_in_turn(std::move(item));
+    }
+    // From another thread it stands in line with that thread's other messages.
     if (accepted(status)) status = send_from_elsewhere(item);
     if (!accepted(status)) done.complete(completion::post, to_error_code(status));
 }
@@ -167,10 +170,17 @@ void connection_state<Stream>::await_sent(send_status status, listed_waiter<std:
 template <class Stream>
 void connection_state<Stream>::withdraw_send(listed_waiter<std::error_code>& gone) {
     // One that is still on its way from another thread has no place in the list yet.
-    if (gone.key == 0)
+    if (gone.key == withdrawn) return;
+    if (gone.key == 0) {
         gone.key = withdrawn;
-    else if (gone.key != withdrawn)
+    } else if ((gone.key & own_tag) == 0) {
         withdraw(waiting()->sent, gone);
+    } else if (seldom_->wishes->for_room.remove(gone)) {
+        gone.complete(completion::post, asio::error::operation_aborted);
+    } else {
+        (void)session_.withdraw(gone.key);
+        withdraw(seldom_->wishes->sent, gone);
+    }
 }
 
 template <class Stream>
@@ -238,16 +248,20 @@ void connection_state<Stream>::drain_inbox() {
         oldest_first.push(item.release());
     }
     inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-    while (const auto item = oldest_first.pop()) {
+    while (auto item = oldest_first.pop()) {
         switch (item->what) {
         case inbox_item::kind::message: {
+            if (item->sent && (asks_for_more(item->options) || session_.holds_back())) {
+                send_in_turn(std::move(item));
+                break;
+            }
             const auto status = item->sent && !may_wait() ? send_status::out_of_memory
                                                           : session_.send(item->op, std::move(item->payload),
-                                                                          item->text, item->how);
+                                                                          item->options, item->text);
             if (item->sent) await_sent(status, *item->sent);
             break;
         }
-        case inbox_item::kind::prepared: (void)session_.send(item->prepared); break;
+        case inbox_item::kind::prepared: (void)session_.send(item->prepared, item->options); break;
         case inbox_item::kind::ping: (void)session_.ping(item->payload.bytes()); break;
         case inbox_item::kind::close: {
             const auto error = session_.close(

@@ -73,7 +73,7 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
     };
     std::size_t to_drop = 0;
     if (!room(0, 0)) {
-        switch (options.when_full == overflow::by_default ? options_->when_full : options.when_full) {
+        switch (when_full(options)) {
         case overflow::wait: return send_status::would_wait;
         case overflow::close: close_for_overflow(); return send_status::queue_full;
         case overflow::drop_oldest:
@@ -310,6 +310,8 @@ DUPLEX_NEVER_INLINE inline void session::after_write() noexcept {
     }
     look_for_low_water();
     watches_writes_ = keepalive_.ping_pending() || outbox_ || was_above_;
+    // Somebody wants to be told, or to send what there is room for now.
+    if (outbox_ || low_water_) deadline_closer_ = true;
 }
 
 inline bool session::withdraw(std::uint64_t tag) noexcept {

@@ -1,0 +1,329 @@
+#include <duplex/net/connection.hpp>
+
+// Messages with wishes through a connection: what becomes of each, and who is told.
+
+#include "support/connected.hpp"
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+using namespace duplex;
+using namespace duplex::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+using fates = std::vector<std::pair<std::uint64_t, message_fate>>;
+
+/// A run that writes down what it is told.
+struct noting {
+    fates& told;
+    int& low_water;
+    std::function<void()>& then;
+
+    void on_message(const message&) const {}
+    void on_fate(std::uint64_t tag, message_fate fate) const {
+        told.emplace_back(tag, fate);
+        if (then) then();
+    }
+    void on_low_water() const { ++low_water; }
+};
+
+connection_options small_queue(overflow when_full) {
+    connection_options made = without_deadlines();
+    made.limits.queue_bytes = 100;
+    made.limits.commit_bytes = 10;
+    made.when_full = when_full;
+    return made;
+}
+
+/// A connection whose peer reads nothing at first.
+struct stuck : scripted {
+    explicit stuck(const connection_options& options = without_deadlines(), bool with_run = true)
+        : scripted{role::server, options} {
+        open();
+        it->stream().capacity(1);
+        if (with_run) it->async_run(noting{told, low_water, then}, ended.handler());
+        run();
+    }
+    void let_go() {
+        it->stream().capacity(0);
+        run();
+    }
+    [[nodiscard]] std::vector<std::string> texts() {
+        std::vector<std::string> all;
+        for (auto& [op, payload] : said())
+            all.push_back(payload);
+        return all;
+    }
+
+    fates told;
+    int low_water = 0;
+    std::function<void()> then;
+    ending<> ended;
+};
+
+using strings = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("a message with a tag has its fate told once") {
+    stuck one;
+    const bool from_inside = GENERATE(false, true);
+    const auto send = [&] {
+        CHECK(one.it->send("in the way", {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send("first price", {.key = 7, .tag = 2}) == send_status::ok);
+        CHECK(one.it->send("plain") == send_status::ok);
+        CHECK(one.it->send("second price", {.key = 7, .tag = 3}) == send_status::ok);
+        CHECK(one.it->handle().send(opcode::binary, view("bytes"), {.tag = 4}) == send_status::ok);
+        CHECK(one.it->send(prepared_message::text("prepared"), {.tag = 5}) == send_status::ok);
+    };
+    if (from_inside)
+        inside(one.io, send);
+    else
+        send();
+    one.run();
+    one.let_go();
+    const auto texts = one.texts();
+    CHECK(texts.front() == "in the way");
+    CHECK(texts.back() == "prepared");
+    std::vector<std::uint64_t> written;
+    for (const auto& [tag, fate] : one.told)
+        if (fate == message_fate::written) written.push_back(tag);
+    CHECK(one.told.size() == 5);
+    CHECK(written.size() + (texts.size() == 5 ? 1 : 0) == 5);
+}
+
+TEST_CASE("what waits is replaced, overtaken and dropped when its time is over") {
+    connection_options options = without_deadlines();
+    options.limits.commit_bytes = 10;
+    stuck one{options};
+    inside(one.io, [&] {
+        CHECK(one.it->send(std::string(50, 'w'), {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send("old price", {.key = 7, .tag = 2}) == send_status::ok);
+        CHECK(one.it->send("late", {.time_to_live = 100ms, .tag = 3}) == send_status::ok);
+        CHECK(one.it->send("behind", {.tag = 4}) == send_status::ok);
+        CHECK(one.it->send("new price", {.key = 7, .tag = 5}) == send_status::ok);
+        CHECK(one.it->send("urgent", {.priority = message_priority::urgent, .tag = 6}) == send_status::ok);
+    });
+    CHECK(one.told == fates{{2, message_fate::replaced}});
+    one.pass(1s);
+    CHECK(one.told == fates{{2, message_fate::replaced}, {3, message_fate::expired}});
+    one.let_go();
+    CHECK(one.texts() == strings{std::string(50, 'w'), "urgent", "new price", "behind"});
+    CHECK(one.told == fates{{2, message_fate::replaced},
+                            {3, message_fate::expired},
+                            {1, message_fate::written},
+                            {6, message_fate::written},
+                            {5, message_fate::written},
+                            {4, message_fate::written}});
+}
+
+TEST_CASE("a full queue drops, closes or says that it is full, as was chosen") {
+    const std::string big(60, 'b');
+    SECTION("the newest goes") {
+        stuck one{small_queue(overflow::drop_newest)};
+        inside(one.io, [&] {
+            CHECK(one.it->send(big, {.tag = 1}) == send_status::ok);
+            CHECK(one.it->send(big, {.tag = 2}) == send_status::dropped);
+        });
+        CHECK(one.told == fates{{2, message_fate::dropped}});
+        one.let_go();
+        CHECK(one.texts() == strings{big});
+    }
+    SECTION("the oldest that has not begun goes") {
+        stuck one{small_queue(overflow::drop_oldest)};
+        inside(one.io, [&] {
+            CHECK(one.it->send("begun, and a little longer", {.tag = 1}) == send_status::ok);
+            CHECK(one.it->send(std::string(40, 'o'), {.tag = 2}) == send_status::ok);
+            CHECK(one.it->send(big, {.tag = 3}) == send_status::ok);
+        });
+        CHECK(one.told == fates{{2, message_fate::dropped}});
+        one.let_go();
+        CHECK(one.texts() == strings{"begun, and a little longer", big});
+    }
+    SECTION("the connection goes") {
+        stuck one{small_queue(overflow::close)};
+        inside(one.io, [&] {
+            CHECK(one.it->send(big, {.tag = 1}) == send_status::ok);
+            CHECK(one.it->send(big, {.tag = 2}) == send_status::queue_full);
+        });
+        one.let_go();
+        const auto frames = one.said();
+        REQUIRE(frames.size() == 2);
+        CHECK(frames[1] == std::pair<unsigned, std::string>{8, close_payload(1008, "queue full")});
+    }
+    SECTION("the caller is told") {
+        stuck one{small_queue(overflow::wait)};
+        inside(one.io, [&] {
+            CHECK(one.it->send(big, {.tag = 1}) == send_status::ok);
+            CHECK(one.it->send(big, {.tag = 2}) == send_status::would_wait);
+        });
+        one.let_go();
+        CHECK(one.told == fates{{1, message_fate::written}});
+    }
+}
+
+TEST_CASE("async_send waits for room, in order") {
+    stuck one{small_queue(overflow::wait), GENERATE(true, false)};
+    const std::string big(60, 'b');
+    std::vector<int> order;
+    std::vector<std::error_code> errors;
+    const auto send = [&](std::string_view text, int number) {
+        one.it->async_send(text, message_options{}, [&, number](std::error_code error) {
+            order.push_back(number);
+            errors.push_back(error);
+        });
+    };
+    const bool from_inside = GENERATE(false, true);
+    const auto all = [&] {
+        for (int i = 0; i < 5; ++i)
+            send(big + std::to_string(i), i);
+    };
+    if (from_inside)
+        inside(one.io, all);
+    else
+        all();
+    one.run();
+    CHECK(order.empty());
+    CHECK(one.it->buffered_amount() < 150);
+    one.let_go();
+    CHECK(order == std::vector<int>{0, 1, 2, 3, 4});
+    CHECK(errors == std::vector<std::error_code>(5));
+    CHECK(one.texts() == strings{big + "0", big + "1", big + "2", big + "3", big + "4"});
+}
+
+TEST_CASE("an async_send completes with the fate of its message") {
+    stuck one{small_queue(overflow::drop_oldest)};
+    ending<> begun;
+    ending<> replaced;
+    ending<> latest;
+    ending<> expired;
+    ending<> dropped;
+    inside(one.io, [&] {
+        one.it->async_send(std::string(30, 'b'), message_options{}, begun.handler());
+        one.it->async_send("old", message_options{.key = 1}, replaced.handler());
+        one.it->async_send("new", message_options{.key = 1}, latest.handler());
+        one.it->async_send("late", message_options{.time_to_live = 10ms}, expired.handler());
+        one.it->async_send(std::string(90, 'x'), message_options{.when_full = overflow::drop_newest},
+                           dropped.handler());
+    });
+    CHECK(replaced.failed_with(errc::message_replaced));
+    CHECK(dropped.failed_with(errc::message_dropped));
+    CHECK(expired.calls == 0);
+    one.pass(1s);
+    CHECK(expired.failed_with(errc::message_expired));
+    CHECK(begun.calls == 0);
+    one.let_go();
+    CHECK(begun.well());
+    CHECK(latest.well());
+    CHECK(one.texts() == strings{std::string(30, 'b'), "new"});
+    CHECK(one.told.empty());
+}
+
+TEST_CASE("a cancelled async_send that has not begun to leave is not sent") {
+    stuck one{small_queue(overflow::wait)};
+    ending<> first;
+    ending<> waiting;
+    ending<> for_room;
+    asio::cancellation_signal stop_waiting;
+    asio::cancellation_signal stop_for_room;
+    inside(one.io, [&] {
+        one.it->async_send(std::string(60, 'f'), message_options{}, first.handler());
+        one.it->async_send("waiting", message_options{},
+                           asio::bind_cancellation_slot(stop_waiting.slot(), waiting.handler()));
+        one.it->async_send(std::string(60, 'r'), message_options{},
+                           asio::bind_cancellation_slot(stop_for_room.slot(), for_room.handler()));
+        one.it->async_send("last", message_options{}, [](std::error_code) {});
+    });
+    inside(one.io, [&] {
+        stop_waiting.emit(asio::cancellation_type::terminal);
+        stop_for_room.emit(asio::cancellation_type::terminal);
+    });
+    CHECK(waiting.failed_with(asio::error::operation_aborted));
+    CHECK(for_room.failed_with(asio::error::operation_aborted));
+    one.let_go();
+    CHECK(first.well());
+    CHECK(one.texts() == strings{std::string(60, 'f'), "last"});
+}
+
+TEST_CASE("without a run the fates are there to be asked for") {
+    stuck one{without_deadlines(), false};
+    inside(one.io, [&] {
+        CHECK(one.it->send("one", {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send("two", {.tag = 2}) == send_status::ok);
+        CHECK_FALSE(one.it->next_fate().has_value());
+    });
+    one.let_go();
+    CHECK(one.it->next_fate() == told_fate{1, message_fate::written});
+    CHECK(one.it->next_fate() == told_fate{2, message_fate::written});
+    CHECK_FALSE(one.it->next_fate().has_value());
+}
+
+TEST_CASE("the queue's fall to half of its watermark is told once") {
+    connection_options options = without_deadlines();
+    options.limits.queue_watermark = 1000;
+    stuck one{options};
+    inside(one.io, [&] {
+        CHECK(one.it->send(std::string(900, 'x'), {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send(std::string(900, 'x'), {.tag = 2}) == send_status::above_watermark);
+    });
+    CHECK(one.low_water == 0);
+    one.let_go();
+    CHECK(one.low_water == 1);
+}
+
+TEST_CASE("where the connection ends, what was left is lost, and that is told before the end") {
+    stuck one{small_queue(overflow::fail)};
+    ending<> sent;
+    bool ended_first = false;
+    one.then = [&] { ended_first = ended_first || one.ended.calls != 0; };
+    inside(one.io, [&] {
+        CHECK(one.it->send(std::string(30, 'x'), {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send("waiting", {.tag = 2}) == send_status::ok);
+        one.it->async_send("awaited", message_options{.priority = message_priority::urgent}, sent.handler());
+    });
+    SECTION("the peer goes") {
+        one.peer.close();
+        one.run();
+    }
+    SECTION("the stream breaks") {
+        one.it->stream().close();
+        one.run();
+    }
+    std::sort(one.told.begin(), one.told.end());
+    CHECK(one.told == fates{{1, message_fate::lost}, {2, message_fate::lost}});
+    CHECK(one.ended.calls == 1);
+    CHECK(one.ended.error);
+    CHECK_FALSE(ended_first);
+    CHECK(sent.calls == 1);
+    CHECK(sent.error);
+}
+
+TEST_CASE("a connection may be destroyed while it tells a fate, and nothing is told after that") {
+    stuck one;
+    one.then = [&] { one.it.reset(); };
+    inside(one.io, [&] {
+        CHECK(one.it->send("one", {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send("two", {.tag = 2}) == send_status::ok);
+    });
+    const bool by_end = GENERATE(false, true);
+    if (by_end)
+        one.peer.close();
+    else
+        one.it->stream().capacity(0);
+    one.run();
+    CHECK(one.told.size() == 1);
+    CHECK(one.ended.calls == 1);
+}
