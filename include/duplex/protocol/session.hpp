@@ -268,7 +268,7 @@ public:
     }
 
     /// True once after the bytes queued have fallen to half of `limits::queue_watermark`, having been above
-    /// it.
+    /// it, or a message having been told to wait: it may be tried again.
     [[nodiscard]] bool take_low_water() noexcept {
         const bool fallen = low_water_;
         low_water_ = false;

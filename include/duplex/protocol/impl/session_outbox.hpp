@@ -74,7 +74,10 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
     std::size_t to_drop = 0;
     if (!room(0, 0)) {
         switch (options.when_full == overflow::by_default ? options_->when_full : options.when_full) {
-        case overflow::wait: return send_status::would_wait;
+        case overflow::wait:
+            // However few bytes there are: low water is when to try again.
+            was_above_ = watches_writes_ = true;
+            return send_status::would_wait;
         case overflow::close: close_for_overflow(); return send_status::queue_full;
         case overflow::drop_oldest:
             // The fragments of one message belong together: none of them is dropped, or drops others.
