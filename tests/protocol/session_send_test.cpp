@@ -240,6 +240,25 @@ TEST_CASE("tells once that the queue has fallen to low water") {
     CHECK_FALSE(s.take_low_water());
 }
 
+TEST_CASE("low water is told to a sender that was told to wait, for whatever reason") {
+    session_options options{.when_full = overflow::wait};
+    options.limits.queue_messages = 1;
+    options.limits.commit_bytes = 100;
+    session s{role::server, options};
+    const octets payload(60, 'x');
+    CHECK((s.send(opcode::binary, payload) == send_status::ok));
+    CHECK((s.send(opcode::binary, payload, message_options{.tag = 2}) == send_status::ok));
+    CHECK_FALSE(s.take_low_water());
+    CHECK((s.send(opcode::binary, payload) == send_status::would_wait));
+    s.consumed(gathered(s).size());
+    CHECK(s.take_low_water());
+    CHECK_FALSE(s.take_low_water());
+    CHECK((s.send(opcode::binary, payload, message_options{.tag = 3}) == send_status::ok));
+    CHECK((s.send(opcode::binary, payload) == send_status::would_wait));
+    CHECK(s.withdraw(3));
+    CHECK(s.take_low_water());
+}
+
 TEST_CASE("refuses what would pass the limit of the queue, but takes any message into an empty one") {
     const auto self = GENERATE(values({role::client, role::server}));
     session s{self, {.limits = {.queue_bytes = 1000}}};

@@ -272,7 +272,7 @@ public:
     }
 
     /// True once after the bytes queued have fallen to half of `limits::queue_watermark`, having been above
-    /// it.
+    /// it, or a message having been told to wait: it may be tried again.
     [[nodiscard]] bool take_low_water() noexcept {
         const bool fallen = low_water_;
         low_water_ = false;
@@ -447,6 +447,7 @@ private:
     [[nodiscard]] send_status admit(std::size_t size) noexcept;
     [[nodiscard]] send_status admitted() noexcept;
     [[nodiscard]] bool open_queue() noexcept;
+    [[nodiscard]] bool make_queue() noexcept;
 
     /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.
     [[nodiscard]] bool may_answer_ping() const noexcept {

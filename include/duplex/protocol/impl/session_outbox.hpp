@@ -74,7 +74,10 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
     std::size_t to_drop = 0;
     if (!room(0, 0)) {
         switch (when_full(options)) {
-        case overflow::wait: return send_status::would_wait;
+        case overflow::wait:
+            // However few bytes there are: low water is when to try again.
+            was_above_ = watches_writes_ = true;
+            return send_status::would_wait;
         case overflow::close: close_for_overflow(); return send_status::queue_full;
         case overflow::drop_oldest:
             // The fragments of one message belong together: none of them is dropped, or drops others.
@@ -193,7 +196,7 @@ inline send_status session::hand_on_what_fits() noexcept {
 }
 
 /// Moves one message or frame to the queue; nothing where it has to wait.
-inline std::optional<send_status> session::hand_on(outbox::item& next) noexcept {
+DUPLEX_RARE inline std::optional<send_status> session::hand_on(outbox::item& next) noexcept {
     const outgoing rest = next.rest();
     const std::size_t left = rest.payload.size();
     const bool may_shrink = codec_ && !next.begun() && rest.how != compression::none;
@@ -220,7 +223,7 @@ inline std::optional<send_status> session::hand_on(outbox::item& next) noexcept 
 }
 
 /// What was admitted, as it is best sent.
-inline send_status session::push_message(const outgoing& message) noexcept {
+DUPLEX_RARE inline send_status session::push_message(const outgoing& message) noexcept {
     if (message.fragment) return push_fragment(message);
     if (const auto status = push_smaller(message)) return *status;
     if (message.prepared != nullptr && self_ == role::server)
@@ -229,7 +232,8 @@ inline send_status session::push_message(const outgoing& message) noexcept {
 }
 
 /// The same compressed, where that makes it shorter.
-inline std::optional<send_status> session::push_smaller(const outgoing& message) noexcept {
+DUPLEX_NEVER_INLINE inline std::optional<send_status>
+session::push_smaller(const outgoing& message) noexcept {
     if (!codec_) return {};
     if (message.prepared != nullptr && self_ == role::server) {
         const auto* const twin = message.prepared->compressed_for(*codec_);
@@ -243,14 +247,14 @@ inline std::optional<send_status> session::push_smaller(const outgoing& message)
     return push_compressed(message.op, true, std::move(smaller));
 }
 
-inline send_status session::push_plain(opcode op, bool fin, const outgoing& message) noexcept {
+DUPLEX_RARE inline send_status session::push_plain(opcode op, bool fin, const outgoing& message) noexcept {
     return push_frame(op, fin, message.payload.size(), [&](const frame_header& header) {
         return message.own != nullptr ? queue_->push_owned(header, std::move(*message.own))
                                       : queue_->push_copy(header, message.payload);
     });
 }
 
-inline send_status session::push_fragment(const outgoing& piece) noexcept {
+DUPLEX_RARE inline send_status session::push_fragment(const outgoing& piece) noexcept {
     const bool compressed = piece.first ? compresses(piece.how, piece.payload.size()) : outgoing_compressed_;
     const opcode op = piece.first ? piece.op : opcode::continuation;
     auto status = send_status::out_of_memory;

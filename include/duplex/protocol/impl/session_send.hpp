@@ -88,7 +88,7 @@ inline send_status session::push_compressed(opcode op, bool fin, byte_buffer&& c
 }
 
 /// Whether so many bytes more may be queued, and a queue to take them.
-inline send_status session::admit(std::size_t size) noexcept {
+DUPLEX_ALWAYS_INLINE send_status session::admit(std::size_t size) noexcept {
     if (!fits(queued(), size)) [[unlikely]]
         return send_status::queue_full;
     return open_queue() ? send_status::ok : send_status::out_of_memory;
@@ -232,15 +232,18 @@ inline bool session::make_header(opcode op, bool fin, std::size_t length, frame_
 }
 
 /// False: memory ran out.
-inline bool session::open_queue() noexcept {
-    if (!queue_) [[unlikely]] {
-        queue_.reset(new (std::nothrow) send_queue);
-        if (!queue_) return false;
-        queue_->resume_counts(data_count_, control_count_);
-    }
+DUPLEX_ALWAYS_INLINE bool session::open_queue() noexcept {
+    if (!queue_) [[unlikely]]
+        if (!make_queue()) return false;
     // Something begins to wait for the transport.
     if (queue_->empty()) keepalive_.write_progress(now_);
     return true;
+}
+
+DUPLEX_NEVER_INLINE inline bool session::make_queue() noexcept {
+    queue_.reset(new (std::nothrow) send_queue);
+    if (queue_) queue_->resume_counts(data_count_, control_count_);
+    return queue_ != nullptr;
 }
 
 /// Gives what was sent by reference memory of its own.
