@@ -112,6 +112,8 @@ public:
 
     // --- sending ---
 
+    /// Until it is taken back there is room for all that is sent: somebody was told so before.
+    void admit_all(bool on) noexcept { admits_all_ = on; }
     /// Queues a text or binary message; the payload is copied.
     DUPLEX_ALWAYS_INLINE send_status send(opcode op, std::span<const std::byte> payload,
                                           text_is text = text_is::unchecked,
@@ -489,10 +491,10 @@ private:
     bool ping_refused_ : 1 = false; ///< the keepalive Ping waits for room in the queue
     bool was_above_ : 1 = false;    ///< the watermark, and has not fallen to half of it since
     bool low_water_ : 1 = false;
+    bool admits_all_ : 1 = false;
 };
 
 } // namespace duplex
-
 #include <duplex/protocol/impl/session_outbox.hpp>
 #include <duplex/protocol/impl/session_receive.hpp>
 #include <duplex/protocol/impl/session_send.hpp>

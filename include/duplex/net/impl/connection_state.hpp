@@ -426,6 +426,7 @@ private:
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
     void push_inbox(std::unique_ptr<inbox_item> item);
     void drain_inbox();
+    void sent_for_another(send_status status);
     void drop_inbox() noexcept;
     /// Whether it may be sent by reference: it lies in the buffer that the reader looks at.
     [[nodiscard]] bool in_window(std::span<const std::byte> payload) const noexcept {

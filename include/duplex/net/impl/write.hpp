@@ -85,9 +85,14 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
     item->text = text_is::utf8;
-    item->size = payload.size();
-    const std::size_t before = buffered();
-    if (!session_.fits(before, item->size)) return send_status::queue_full;
+    item->size = payload.size() + frame_header_size(payload.size(), session_.self() == role::client);
+    // Counted before it is looked whether it fits, so that of two threads one knows of the other.
+    const std::size_t before = buffered_.load(std::memory_order_relaxed) +
+                               inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
+    if (!session_.fits(before, payload.size())) {
+        inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
+        return send_status::queue_full;
+    }
     const std::size_t after = before + item->size;
     push_inbox(std::move(item));
     return after > session_.watermark() ? send_status::above_watermark : send_status::ok;
@@ -210,7 +215,6 @@ send_status connection_state<Stream>::queued(send_status status) {
 
 template <class Stream>
 void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
-    inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
     inbox_item* added = item.release();
     inbox_item* before = inbox_.load(std::memory_order_relaxed);
     do {
@@ -237,17 +241,21 @@ void connection_state<Stream>::drain_inbox() {
         bytes += item->size;
         oldest_first.push(item.release());
     }
-    inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    // Their senders have been told that there is room.
+    session_.admit_all(true);
     while (const auto item = oldest_first.pop()) {
         switch (item->what) {
         case inbox_item::kind::message: {
             const auto status = item->sent && !may_wait() ? send_status::out_of_memory
                                                           : session_.send(item->op, std::move(item->payload),
                                                                           item->text, item->how);
-            if (item->sent) await_sent(status, *item->sent);
+            if (item->sent)
+                await_sent(status, *item->sent);
+            else
+                sent_for_another(status);
             break;
         }
-        case inbox_item::kind::prepared: (void)session_.send(item->prepared); break;
+        case inbox_item::kind::prepared: sent_for_another(session_.send(item->prepared)); break;
         case inbox_item::kind::ping: (void)session_.ping(item->payload.bytes()); break;
         case inbox_item::kind::close: {
             const auto error = session_.close(
@@ -262,7 +270,19 @@ void connection_state<Stream>::drain_inbox() {
         }
         }
     }
+    session_.admit_all(false);
     buffered_.store(session_.queued(), std::memory_order_relaxed);
+    inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+}
+
+/// A message is accepted or its sender told. Where neither can be any more the connection doesn't go on
+/// without it.
+template <class Stream>
+void connection_state<Stream>::sent_for_another(send_status status) {
+    if (accepted(status) || !session_.is_open()) return;
+    session_.fail(errc_of(to_error_code(status), errc::out_of_memory));
+    open_.store(false, std::memory_order_release);
+    serve_soon();
 }
 
 template <class Stream>

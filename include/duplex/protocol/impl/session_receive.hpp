@@ -162,10 +162,12 @@ inline void session::received_direct(std::size_t size) noexcept {
     const frame_header& header = in.decoder.header();
     const bool frame_ends = in.decoder.remaining() == 0;
     const errc broken = in.assembler.commit_direct(size, header, offset, frame_ends && header.fin);
-    if (broken != errc{})
+    if (broken != errc{}) {
         fail(broken);
-    else
+        in.assembler.release();
+    } else {
         in.message_ready = frame_ends;
+    }
 }
 
 /// RFC 6455 5.4: control frames may come between the fragments of a message; they are handled at once and
