@@ -388,17 +388,15 @@ TEST_CASE("a peer that only changes keys is not listened to for ever, nor answer
     }
     // With a word in between each time, the answers alone must end it.
     const bool with_words = GENERATE(false, true);
-    std::size_t most_out = 0;
+    out.room = 0;
     int changes = 0;
     for (; changes < 60'000 && !server.error; ++changes) {
         REQUIRE(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED) == 1);
         client.step();
         if (with_words && changes % 100 == 0) REQUIRE(SSL_write(client.ssl(), "word", 4) == 4);
         pass();
-        wire.room = [] { return std::size_t{0}; };
         while (server.step())
             continue;
-        most_out = std::max(most_out, out.bytes.size());
     }
     CHECK(server.error == errc::tls_record_invalid);
     CHECK(changes > 1000);
