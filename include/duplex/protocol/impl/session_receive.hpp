@@ -154,7 +154,8 @@ inline event session::end_frame(detail::receiving& in, std::span<std::byte> piec
 }
 
 inline void session::received_direct(std::size_t size) noexcept {
-    if (size == 0 || !receiving_) return;
+    // Without a frame there was a failure in between, and the bytes are nobody's.
+    if (size == 0 || !receiving_ || !receiving_->in_frame) return;
     detail::receiving& in = *receiving_;
     bytes_received();
     const std::size_t offset = in.decoder.offset();
