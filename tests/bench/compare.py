@@ -12,19 +12,22 @@ that is what a machine runs out of; rates depend on the load generator's core as
 
 Any server can be put beside the others by --external: {port} stands for the port to listen on (127.0.0.1), {mode} for
 echo or broadcast. A server whose command has no {mode} is left out of the broadcasts. It must answer a message with one
-frame, and in a broadcast send each message to every connection, the sender included.
+frame, and in a broadcast send each message to every connection, the sender included. A command with {cert} and {key},
+files in PEM, is that of a server with TLS: it takes part in the wss points and in no others, one without in the others
+only; one of each may have the same name.
 
 Each of --rounds runs takes --seconds; a table shows the medians of the runs, the ratio x of each to the baseline's, and
 how far the CPU times of the runs lie apart, in percent of their median. bytes/connection is memory of the server's own
-(RssAnon) by connection, before and after each has had one message. In `client` points a client's CPU time is measured,
+(RssAnon) by connection, before and after each has had one message; idle-wss has all of OpenSSL's in it. wss is echo over TLS:
+1.3 with TLS_AES_128_GCM_SHA256, which all servers share, and a certificate (EC, P-256) that is made for the run. In `client` points a client's CPU time is measured,
 against the floor: a bare epoll loop that echoes frames, which as a server shows what the kernel alone costs.
 
 The counts are of programs that are compiled before they run; name the others away with --servers. Where perf can't count
 them, instructions come from callgrind and system calls from strace, which both slow a server down. How many connections
 one wait finds ready is chance: system calls are the median of several counts.
 
-Points: echo, broadcast, client and a size as CONNECTIONSxIN_FLIGHTxBYTES, with -text or -unicode for text messages;
-handshakes-UNDER_WAY; idle-CONNECTIONS. A kind alone stands for all its usual points, `all` for every usual point.
+Points: echo, wss, broadcast, client and a size as CONNECTIONSxIN_FLIGHTxBYTES, with -text or -unicode for text messages;
+handshakes-UNDER_WAY; idle-CONNECTIONS and idle-wss-CONNECTIONS. A kind alone stands for all its usual points, `all` for every usual point.
 """
 
 import argparse
@@ -36,7 +39,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs import Build, Counting, Failure, Ports, Problem, Server, need_descriptors, pinned
+from programs import Build, Certificate, Counting, Failure, Ports, Problem, Server, need_descriptors, pinned
 
 SIZES = ["1x1x64", "64x1x64", "64x16x64", "64x1x1024", "64x1x16384", "8x1x1048576", "1000x1x128"]
 USUAL = {
@@ -45,6 +48,8 @@ USUAL = {
     "broadcast": ["broadcast-1000x1x128", "broadcast-1000x8x128"],
     "idle": ["idle-10000"],
     "client": ["client-1x1x64", "client-64x16x64", "client-8x1x16384"],
+    "wss": ["wss-64x1x1024", "wss-64x16x64", "wss-8x1x1048576", "wss-64x1x16384"],
+    "idle-wss": ["idle-wss-2000"],
 }
 # Of a run: (key, column, digits, whether the ratio to the baseline is shown).
 COLUMNS = [
@@ -66,8 +71,8 @@ class Point:
     """One kind of work of one size."""
 
     def __init__(self, name):
-        sized = re.fullmatch(r"(echo|broadcast|client)-(\d+)x(\d+)x(\d+)(?:-(text|unicode))?", name)
-        counted = re.fullmatch(r"(handshakes|idle)-(\d+)", name)
+        sized = re.fullmatch(r"(echo|wss|broadcast|client)-(\d+)x(\d+)x(\d+)(?:-(text|unicode))?", name)
+        counted = re.fullmatch(r"(handshakes|idle-wss|idle)-(\d+)", name)
         if not sized and not counted:
             raise Problem(f"there is no point {name}; a point is one of {', '.join(USUAL)} or like echo-64x16x64-text")
         self.name = name
@@ -80,12 +85,26 @@ class Point:
         self.payload = (sized and sized[5]) or "binary"
 
     @property
+    def tls(self):
+        return self.kind in ("wss", "idle-wss")
+
+    @property
+    def idle(self):
+        return self.kind in ("idle", "idle-wss")
+
+    @property
+    def program(self):
+        """What kind of program is measured."""
+        return "client" if self.kind == "client" else "tls_server" if self.tls else "server"
+
+    @property
     def mode(self):
         return "broadcast" if self.kind == "broadcast" else "echo"
 
-    def arguments(self):
-        """For the load generator."""
-        return ["connections", self.connections, "in_flight", self.in_flight, "size", self.size, "kind", self.payload]
+    def load(self, port):
+        """Arguments of the load generator."""
+        kind = {"wss": "echo", "idle-wss": "idle"}.get(self.kind, self.kind)
+        return [kind, port, "tls", int(self.tls), "connections", self.connections, "in_flight", self.in_flight, "size", self.size, "kind", self.payload]
 
     def few_messages(self):
         """A number of messages that suffices to count something of each, in whole rounds of what is in flight."""
@@ -110,32 +129,67 @@ class Comparison:
         self.options = options
         self.build = build
         self.ports = Ports(options.port)
-        self.external = {}
+        self.certificate = Certificate()
+        self.external = {"server": {}, "tls_server": {}}
         for text in options.external:
-            name, _, command = text.partition("=")
-            if not command or "{port}" not in command:
-                raise Problem(f"--external is NAME=COMMAND with {{port}} in the command, not {text}")
-            self.external[name] = shlex.split(command)
+            self.add_external(text)
         self.failures = []
+
+    def add_external(self, text):
+        name, _, command = text.partition("=")
+        held = set(re.findall(r"\{(.*?)\}", command))
+        if not name or "port" not in held:
+            raise Problem(f"--external is NAME=COMMAND with {{port}} in the command, not {text}")
+        if unknown := held - {"port", "mode", "cert", "key"}:
+            raise Problem(f"--external {name}: there is no {{{sorted(unknown)[0]}}}, but {{port}}, {{mode}}, {{cert}} and {{key}}")
+        if len(held & {"cert", "key"}) == 1:
+            raise Problem(f"--external {name}: a server with TLS takes both {{cert}} and {{key}}")
+        try:
+            self.external["tls_server" if "cert" in held else "server"][name] = shlex.split(command)
+        except ValueError as error:
+            raise Problem(f"--external {name}: {error} in the command")
 
     def names(self, point):
         """Who takes part in a point."""
         if point.kind == "client":
-            asked = self.options.clients or list(self.build.commands["client"])
-        else:
-            asked = (self.options.servers or list(self.build.commands["server"])) + list(self.external)
-        without_mode = [n for n, c in self.external.items() if not any("{mode}" in part for part in c)]
-        return [n for n in asked if point.mode == "echo" or n not in without_mode]
+            return self.options.clients or list(self.build.commands["client"])
+        asked = self.options.servers or list(self.build.commands[point.program])
+        if point.tls:
+            without = set(self.build.commands["server"]) - set(self.build.commands["tls_server"])
+            asked = [n for n in asked if n not in without]
+        external = self.external[point.program]
+        without_mode = [n for n, c in external.items() if not any("{mode}" in part for part in c)]
+        return [n for n in [*asked, *external] if point.mode == "echo" or n not in without_mode]
 
     def command(self, point, name):
-        if point.kind != "client" and name in self.external:
-            return self.external[name]
-        return self.build.command("client" if point.kind == "client" else "server", name)
+        if name in self.external.get(point.program, {}):
+            return self.external[point.program][name]
+        return self.build.command(point.program, name)
+
+    def takes_place(self, point):
+        """False, and it is said why, for a point of `all` that there is nobody for."""
+        why = point.tls and self.certificate.why_not(self.build)
+        if not why and self.names(point):
+            return True
+        why = why or (self.without_tls() if point.tls else "nobody takes part")
+        if {point.name, point.kind} & set(self.options.points):
+            raise Problem(f"{point.name}: {why}")
+        print(f"  left out: {point.name}: {why}", file=sys.stderr)
+        return False
+
+    def without_tls(self):
+        """Who has no TLS, and why."""
+        why = [f"{n}: {self.build.why_not('tls_server', n)}" for n in self.options.servers]
+        why += [f"{n}: its command has no {{cert}} and {{key}}" for n in self.external["server"]]
+        return "; ".join(why) or "no server with TLS was built"
 
     def check(self, points):
         """Finds what is missing before anything is measured."""
         if not points:
             raise Problem("no point is asked for")
+        points[:] = [point for point in points if self.takes_place(point)]
+        if not points:
+            raise Problem("nobody takes part in any point that is asked for")
         taking_part = list(dict.fromkeys(name for point in points for name in self.names(point)))
         if self.options.baseline is None:
             self.options.baseline = "duplex" if "duplex" in taking_part else taking_part[0]
@@ -149,7 +203,9 @@ class Comparison:
                 self.build.command("server", "floor")
 
     def server(self, point, name, counting=None):
-        return Server(self.command(point, name), self.ports.take(), point.mode, self.build.environment, counting)
+        files = self.certificate.files() if point.tls else None
+        return Server(self.command(point, name), self.ports.take(), point.mode, self.build.environment, counting,
+                      certificate=files)
 
     def run(self, command, core):
         """Runs a program that prints one line of JSON."""
@@ -162,11 +218,11 @@ class Comparison:
         return said
 
     def load(self, point, server, *more):
-        return self.run([self.build.load, point.kind, server.port, *point.arguments(), *more], core=1)
+        return self.run([self.build.load, *point.load(server.port), *more], core=1)
 
     def measure(self, point, name):
         """One run; gives what it measured by column."""
-        if point.kind == "idle":
+        if point.idle:
             return self.measure_idle(point, name)
         if point.kind == "client":
             return self.measure_client(point, name)
@@ -178,7 +234,7 @@ class Comparison:
     def measure_idle(self, point, name):
         with self.server(point, name) as server:
             before = server.private_bytes()
-            command = [self.build.load, "idle", server.port, *point.arguments()]
+            command = [self.build.load, *point.load(server.port)]
             load = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                     stderr=subprocess.DEVNULL, preexec_fn=pinned(1))
             grown = []
@@ -235,14 +291,14 @@ class Comparison:
     def samples(self, point):
         """All runs of a point: by name a list."""
         found = {name: [] for name in self.names(point)}
-        for turn in range(1 if point.kind == "idle" else self.options.rounds):
+        for turn in range(1 if point.idle else self.options.rounds):
             for name, runs in found.items():
                 said = self.attempt(point, name, lambda name=name: self.measure(point, name))
                 if said:
                     runs.append(said)
             print(f"  {point.name}: round {turn + 1}", file=sys.stderr)
         for what in COUNTS:
-            if not getattr(self.options, what) or point.kind == "idle":
+            if not getattr(self.options, what) or point.idle:
                 continue
             for name, runs in found.items():
                 said = self.attempt(point, name, lambda name=name: self.count(what, point, name))
@@ -327,7 +383,8 @@ def main():
         points = points_of(options.points)
         comparison.check(points)
         for name, why in comparison.build.left_out.items():
-            print(f"  left out: {name}: {why}", file=sys.stderr)
+            if not name.endswith(" over TLS") or any(point.tls for point in points):
+                print(f"  left out: {name}: {why}", file=sys.stderr)
         results = {}
         for point in points:
             results[point.name] = comparison.samples(point)

@@ -38,17 +38,23 @@ class Build:
             )
         made = json.loads((found[0] / "bench.json").read_text())
         self.load = made["load"]
-        self.commands = {"server": {}, "client": {}}
+        self.commands = {"server": {}, "tls_server": {}, "client": {}}
         for each in made["programs"]:
             self.commands[each["kind"]][each["name"]] = each["command"]
         self.left_out = made["left_out"]
+        self.without_tls = self.left_out.get("everything over TLS")
         self.environment = {"DUPLEX_BENCH_NODE_PATH": made["node_path"]} if made["node_path"] else {}
+
+    def why_not(self, kind, name):
+        """Why there is no such program."""
+        keys = [f"{name} over TLS", name] if kind == "tls_server" else [name]
+        others = f"there is no such {kind}; there are {', '.join(self.commands[kind]) or 'none'}"
+        return next((self.left_out[key] for key in keys if key in self.left_out), others)
 
     def command(self, kind, name):
         """The command of a program, or why there is none."""
         if name not in self.commands[kind]:
-            why = self.left_out.get(name, f"there is no such {kind}; there are {', '.join(self.commands[kind])}")
-            raise Problem(f"{kind} {name}: {why}")
+            raise Problem(f"{kind} {name}: {self.why_not(kind, name)}")
         command = self.commands[kind][name]
         for part in (command[0], self.load):
             if not Path(part).exists() and not shutil.which(part):
@@ -74,6 +80,34 @@ def is_free(port):
         except OSError:
             return False
         return True
+
+
+class Certificate:
+    """A key and a certificate that signs itself, which `openssl` makes when they are first wanted."""
+
+    def __init__(self):
+        self.directory = None
+
+    @staticmethod
+    def why_not(build):
+        """Why nothing can be measured over TLS, if that is so."""
+        if build.without_tls:
+            return f"the benchmarks were built without TLS: {build.without_tls}"
+        return None if shutil.which("openssl") else "there is no program openssl, which makes the certificate"
+
+    def files(self):
+        """By the names of their placeholders."""
+        if self.directory is None:
+            directory = tempfile.TemporaryDirectory(prefix="duplex-bench-")
+            self.made = {name: str(Path(directory.name) / f"{name}.pem") for name in ("cert", "key")}
+            command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                       self.made["key"], "-out", self.made["cert"], "-days", "30", "-subj", "/CN=localhost",
+                       "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise Problem(f"openssl makes no certificate: {done.stderr.strip() or 'it says nothing'}")
+            self.directory = directory
+        return self.made
 
 
 class Ports:
@@ -175,10 +209,11 @@ class Counting:
 class Server:
     """A running server, on the first core (or another), for the length of a `with`."""
 
-    def __init__(self, command, port, mode="echo", environment=None, counting=None, core=0):
-        filled = [part.format(port=port, mode=mode) for part in command]
+    def __init__(self, command, port, mode="echo", environment=None, counting=None, core=0, certificate=None):
+        files = certificate or {}
+        filled = [part.format(port=port, mode=mode, **files) for part in command]
         if not any("{port}" in part for part in command):
-            filled += [str(port), mode]
+            filled += [str(port), mode, *files.values()]
         self.port = port
         self.counting = counting
         self.errors = tempfile.TemporaryFile()

@@ -17,7 +17,7 @@ public:
         , buffer_(read_size)
         , flights_(with.in_flight)
         , delivered_(with.connections)
-        , lanes_{open_lanes(server_, events_, with.connections, with.patience)}
+        , lanes_{open_lanes(server_, events_, with)}
         , result_{with.server} {}
 
     void run() {

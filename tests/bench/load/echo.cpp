@@ -18,7 +18,7 @@ public:
         , buffer_(read_size)
         , sent_at_(with.connections * with.in_flight)
         , ends_(with.connections)
-        , lanes_{open_lanes(server_, events_, with.connections, with.patience)}
+        , lanes_{open_lanes(server_, events_, with)}
         , result_{with.server} {}
 
     void run() {

@@ -42,7 +42,7 @@ void run_idle(const options& with) {
     target server{with.port};
     poller events;
     const frame_ring ring{with.kind, with.size, 1, read_size};
-    auto lanes = open_lanes(server, events, with.connections, with.patience);
+    auto lanes = open_lanes(server, events, with);
     say("ready", lanes.size());
     char line[64];
     while (std::fgets(line, sizeof line, stdin)) {

@@ -17,10 +17,10 @@ inline constexpr std::size_t read_size = std::size_t{1} << 20;
 /// One open connection and where it is in the ring of frames.
 class lane {
 public:
-    explicit lane(descriptor socket) noexcept
-        : socket_{std::move(socket)} {}
+    explicit lane(stream&& over) noexcept
+        : stream_{std::move(over)} {}
 
-    [[nodiscard]] const descriptor& socket() const noexcept { return socket_; }
+    [[nodiscard]] const descriptor& socket() const noexcept { return stream_.socket(); }
 
     /// Queues the next `frames` frames and writes what the socket takes.
     void send(const frame_ring& ring, std::size_t frames) {
@@ -30,8 +30,8 @@ public:
 
     /// Writes on where the socket was full.
     void flush(const frame_ring& ring) {
-        if (unsent_ == 0) return;
-        const ssize_t sent = ::send(socket_.get(), ring.outgoing(out_at_), unsent_, MSG_NOSIGNAL);
+        if (unsent_ == 0 && !stream_.unsent()) return;
+        const ssize_t sent = stream_.send(ring.outgoing(out_at_), unsent_);
         if (sent < 0) {
             if (errno != EAGAIN) system_failure("send");
             return;
@@ -45,7 +45,7 @@ public:
     std::size_t receive(const frame_ring& ring, std::vector<unsigned char>& buffer) {
         std::size_t frames = 0;
         for (;;) {
-            const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+            const ssize_t got = stream_.receive(buffer.data(), buffer.size());
             if (got < 0) {
                 if (errno != EAGAIN) system_failure("recv");
                 return frames;
@@ -76,21 +76,20 @@ private:
         throw failure{text};
     }
 
-    descriptor socket_;
+    stream stream_;
     std::size_t unsent_ = 0;
     std::size_t out_at_ = 0;
     std::size_t in_at_ = 0;
     std::size_t in_frame_ = 0;
 };
 
-/// Opens `count` connections and registers them.
-inline std::vector<lane> open_lanes(target& server, poller& events, std::size_t count,
-                                    std::uint64_t patience) {
-    need_descriptors(count);
+/// Opens all connections and registers them.
+inline std::vector<lane> open_lanes(target& server, poller& events, const options& with) {
+    need_descriptors(with.connections);
     std::vector<lane> lanes;
-    lanes.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) {
-        lanes.emplace_back(server.open(patience));
+    lanes.reserve(with.connections);
+    for (std::size_t i = 0; i < with.connections; ++i) {
+        lanes.emplace_back(server.open(with));
         events.add(lanes.back().socket(), static_cast<std::uint32_t>(i));
     }
     return lanes;

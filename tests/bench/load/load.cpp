@@ -6,6 +6,7 @@
 
 #include "options.hpp"
 #include "report.hpp"
+#include "tls.hpp"
 
 #include <cstdlib>
 #include <cstring>
@@ -31,6 +32,7 @@ names (default)
   warm_up      (0.3) seconds
   messages     (0) end after so many, without warm-up, instead of by time
   patience     (10) seconds without progress that end the run as failed
+  tls          (0) 1: over TLS 1.3 with TLS_AES_128_GCM_SHA256, any certificate will do; not for handshakes
   server       (none) process whose CPU time is measured
 )";
 
@@ -65,6 +67,11 @@ void set(bench::options& to, std::string_view name, const char* value) {
         to.patience = time();
     } else if (name == "server") {
         to.server = static_cast<pid_t>(whole());
+    } else if (name == "tls") {
+        const auto on = number(value);
+        if (on != 0 && on != 1) misused("tls is 0 or 1");
+        if (on == 1 && bench::why_without_tls() != nullptr) misused(bench::why_without_tls());
+        to.tls = on == 1;
     } else if (name == "kind") {
         const std::string_view kind{value};
         if (kind != "binary" && kind != "text" && kind != "unicode")
@@ -87,6 +94,7 @@ int main(int count, char** arguments) {
     for (int i = 3; i < count; i += 2)
         set(with, arguments[i], arguments[i + 1]);
     if (with.connections == 0 || with.in_flight == 0) misused("connections and in_flight are at least 1");
+    if (with.tls && mode == "handshakes") misused("handshakes are made without TLS");
 
     try {
         if (mode == "echo") {

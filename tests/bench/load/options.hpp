@@ -19,6 +19,7 @@ struct options {
     std::uint64_t duration = 2'000'000'000;  ///< nanoseconds
     std::uint64_t messages = 0;              ///< where not 0, the run ends after so many instead
     std::uint64_t patience = 10'000'000'000; ///< nanoseconds without progress that end a run
+    bool tls = false;                        ///< not for handshakes
     pid_t server = 0;                        ///< the process whose CPU time is measured
 };
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "options.hpp"
 #include "report.hpp"
+#include "tls.hpp"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -15,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,6 +47,30 @@ public:
 
 private:
     int fd_ = -1;
+};
+
+/// A connected socket, with TLS or without. Sends and receives as the system does.
+class stream {
+public:
+    explicit stream(descriptor socket) noexcept
+        : socket_{std::move(socket)} {}
+
+    [[nodiscard]] const descriptor& socket() const noexcept { return socket_; }
+    /// Before the socket is set to non-blocking.
+    void secure(bool sparing) { tls_ = open_tls(socket_.get(), sparing); }
+
+    [[nodiscard]] ssize_t send(const unsigned char* from, std::size_t size) {
+        return tls_ ? tls_->send(from, size) : ::send(socket_.get(), from, size, MSG_NOSIGNAL);
+    }
+    [[nodiscard]] ssize_t receive(unsigned char* into, std::size_t size) {
+        return tls_ ? tls_->receive(into, size) : ::recv(socket_.get(), into, size, 0);
+    }
+    /// Something that was sent is still here.
+    [[nodiscard]] bool unsent() const noexcept { return tls_ && tls_->unsent(); }
+
+private:
+    descriptor socket_;
+    std::unique_ptr<tls_channel> tls_;
 };
 
 /// Fails where the system will not give `count` descriptors.
@@ -103,22 +130,26 @@ public:
         return made;
     }
 
-    /// A WebSocket connection, its socket set to non-blocking.
-    [[nodiscard]] descriptor open(std::uint64_t patience) {
-        descriptor made = connect(true);
-        const timeval limit{static_cast<time_t>(patience / 1'000'000'000), 0};
-        ::setsockopt(made.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        if (::send(made.get(), upgrade_request.data(), upgrade_request.size(), MSG_NOSIGNAL) < 0)
-            system_failure("send");
-        char head[4096];
+    /// A WebSocket connection, one of `connections`, its socket set to non-blocking.
+    [[nodiscard]] stream open(const options& with) {
+        stream made{connect(true)};
+        const int socket = made.socket().get();
+        const timeval limit{static_cast<time_t>(with.patience / 1'000'000'000), 0};
+        ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        if (with.tls) made.secure(with.connections > 1000);
+        const auto* const request = reinterpret_cast<const unsigned char*>(upgrade_request.data());
+        if (made.send(request, upgrade_request.size()) < 0) system_failure("send");
+        unsigned char head[4096];
         std::size_t size = 0;
-        while (!is_upgraded({head, size})) {
-            const ssize_t got = ::recv(made.get(), head + size, sizeof head - size, 0);
+        const auto end = now() + with.patience;
+        while (!is_upgraded({reinterpret_cast<const char*>(head), size})) {
+            const ssize_t got = made.receive(head + size, sizeof head - size);
             if (got == 0) throw failure{"the server closed instead of answering the upgrade"};
-            if (got < 0) system_failure("waiting for the upgrade");
-            size += static_cast<std::size_t>(got);
+            // The tickets of TLS are no answer yet.
+            if (got < 0 && (errno != EAGAIN || now() >= end)) system_failure("waiting for the upgrade");
+            if (got > 0) size += static_cast<std::size_t>(got);
         }
-        ::fcntl(made.get(), F_SETFL, O_NONBLOCK);
+        ::fcntl(socket, F_SETFL, O_NONBLOCK);
         return made;
     }
 

@@ -1,4 +1,4 @@
-// libwebsockets_server PORT [broadcast]
+// libwebsockets_server PORT [MODE [CERTIFICATE KEY]]: MODE is echo or broadcast
 
 #include <libwebsockets.h>
 
@@ -96,6 +96,13 @@ int main(int count, char** arguments) {
     info.protocols = protocols;
     info.pt_serv_buf_size = 64 * 1024;
     info.options = LWS_SERVER_OPTION_DISABLE_IPV6;
+#if defined(LWS_WITH_TLS)
+    if (count > 4) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.ssl_cert_filepath = arguments[3];
+        info.ssl_private_key_filepath = arguments[4];
+    }
+#endif
     lws_context* const context = lws_create_context(&info);
     if (context == nullptr) return 1;
     while (lws_service(context, 0) >= 0) {

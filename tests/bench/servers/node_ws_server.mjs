@@ -1,5 +1,9 @@
-// node node_ws_server.mjs PORT [broadcast]: the npm package ws, found beside this file or in DUPLEX_BENCH_NODE_PATH.
+// node node_ws_server.mjs PORT [MODE [CERTIFICATE KEY]]: the npm package ws, found beside this file or in
+// DUPLEX_BENCH_NODE_PATH. MODE is echo or broadcast.
 
+import {readFileSync} from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import {createRequire} from 'node:module';
 import path from 'node:path';
 
@@ -7,11 +11,13 @@ const modules = process.env.DUPLEX_BENCH_NODE_PATH;
 const require = createRequire(modules ? path.join(path.resolve(modules), 'package.json') : import.meta.url);
 const {WebSocketServer} = require('ws');
 
-const [port, mode] = process.argv.slice(2);
+const [port, mode, certificate, key] = process.argv.slice(2);
+const beneath = certificate
+  ? https.createServer({cert: readFileSync(certificate), key: readFileSync(key)})
+  : http.createServer();
+beneath.listen({host: '127.0.0.1', port: Number(port), backlog: 4096});
 const server = new WebSocketServer({
-  host: '127.0.0.1',
-  port: Number(port),
-  backlog: 4096,
+  server: beneath,
   perMessageDeflate: false,
   maxPayload: 16 * 1024 * 1024,
 });

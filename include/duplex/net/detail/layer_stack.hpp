@@ -50,6 +50,12 @@ public:
         over<Socket> with{socket};
         return layer_->read_some(with, into, error);
     }
+    template <class Socket>
+    [[nodiscard]] std::size_t write_some(Socket& socket, const asio::const_buffer& from,
+                                         std::error_code& error) noexcept {
+        over<Socket> with{socket};
+        return layer_->write_some(with, std::span{&from, 1}, error);
+    }
     template <class Socket, class ConstBuffers>
     [[nodiscard]] DUPLEX_NEVER_INLINE std::size_t write_some(Socket& socket, const ConstBuffers& from,
                                                              std::error_code& error) noexcept {

@@ -77,6 +77,8 @@ public:
                 total += size;
                 if (result == 1) {
                     gave_ = true;
+                    // To be told so by OpenSSL costs as much as a small record.
+                    if (short_ && input_.empty() && SSL_has_pending(ssl_.get()) == 0) break;
                     continue;
                 }
                 const int why = SSL_get_error(ssl_.get(), result);
@@ -87,7 +89,7 @@ public:
                     fail();
             }
             // OpenSSL answers to some of what it reads.
-            if (!output_.empty()) (void)send();
+            if (has_output()) (void)send();
         }
         // What ended it is told once all that came before has been.
         unread_ = left_off_ || (total != 0 && (failure_ || total == into.size()));
@@ -115,10 +117,10 @@ public:
             // RFC 6066 4: the peer may want records that are smaller.
             record = record.subspan(size);
             if (!record.empty()) continue;
-            if (output_.size() >= most_unsent && !send()) break;
+            if (!output_.empty()) break; // the transport is full
             record = pending.next();
         }
-        if (!output_.empty()) (void)send();
+        if (has_output()) (void)send();
         error = why_unwritable();
         return taken;
     }
@@ -136,7 +138,7 @@ public:
         if (!established_ || why_unwritable()) return;
         const turn now{*this, over};
         (void)SSL_shutdown(ssl_.get());
-        if (!output_.empty()) (void)send();
+        if (has_output()) (void)send();
     }
 
     std::unique_ptr<transport_layer> under(std::unique_ptr<transport_layer> self,
@@ -146,15 +148,13 @@ public:
     std::string explanation() const override { return explanation_; }
 
 private:
-    /// As much as one write is given.
-    static constexpr std::size_t most_unsent = std::size_t{64} * 1024;
     /// Reads of the transport in one turn: a peer may send without end what gives nothing to read.
     static constexpr unsigned most_reads = 16;
 
     explicit tls_layer(ssl_ptr ssl) noexcept
         : ssl_{std::move(ssl)} {}
 
-    /// While it lives OpenSSL may be called: it reads from `input_`, and what it writes goes to `output_`.
+    /// While it lives OpenSSL may be called: it reads from `input_`, and what it writes is collected.
     class turn {
     public:
         turn(tls_layer& of, raw_transport& over) noexcept
@@ -168,6 +168,7 @@ private:
         turn& operator=(const turn&) = delete;
         ~turn() {
             of_.keep_input();
+            of_.collecting_.give_back();
             of_.over_ = nullptr;
         }
 
@@ -256,27 +257,59 @@ private:
         });
     }
 
+    [[nodiscard]] bool has_output() const noexcept { return collected_ != 0 || !output_.empty(); }
+
+    /// Takes what OpenSSL writes, and makes one write of as much as there is room for; false where memory
+    /// runs out.
+    [[nodiscard]] bool collect(std::span<const std::byte> bytes) noexcept {
+        while (!bytes.empty() && !broken_) {
+            if (output_.empty()) collecting_.refill();
+            const auto room = collecting_.bytes();
+            // Behind what the transport had no room for everything has to wait.
+            if (!output_.empty() || room.empty()) return output_.append(bytes);
+            const auto size = std::min(bytes.size(), room.size() - collected_);
+            std::memcpy(room.data() + collected_, bytes.data(), size);
+            collected_ += size;
+            bytes = bytes.subspan(size);
+            if (collected_ == room.size()) (void)send();
+        }
+        return true;
+    }
+
     /// Writes what was collected; false where some is left.
     [[nodiscard]] bool send() noexcept {
-        while (sent_ != output_.size() && !broken_) {
-            const auto rest = output_.bytes().subspan(sent_);
+        std::span<const std::byte> rest = collecting_.bytes().first(collected_);
+        if (!output_.empty()) rest = output_.bytes().subspan(sent_);
+        while (!rest.empty() && !broken_) {
             std::error_code error;
             const auto size = over_->write_some(asio::const_buffer{rest.data(), rest.size()}, error);
-            sent_ += size;
+            rest = rest.subspan(size);
             moved_ = moved_ || size != 0;
             if (!error && size != 0) continue;
             if (!error || error == asio::error::would_block || error == asio::error::try_again) {
-                unsent_ = true;
-                return false;
+                if (keep_output(rest)) return false;
+                error = make_error_code(errc::out_of_memory);
             }
             broken_ = error;
         }
         output_.release();
         sent_ = 0;
+        collected_ = 0;
         // What a broken transport was given has not left, and never will.
         unsent_ = bool{broken_};
         if (broken_ && !failure_) failure_ = broken_;
         return !broken_;
+    }
+
+    /// For another turn. False where memory runs out.
+    [[nodiscard]] bool keep_output(std::span<const std::byte> rest) noexcept {
+        if (!output_.empty())
+            sent_ = output_.size() - rest.size();
+        else if (!output_.append(rest))
+            return false;
+        collected_ = 0;
+        unsent_ = true;
+        return true;
     }
 
     void keep_input() noexcept {
@@ -348,7 +381,7 @@ private:
         auto& self = *static_cast<tls_layer*>(BIO_get_data(bio));
         if (size <= 0) return -1;
         const auto bytes = std::as_bytes(std::span{from, static_cast<std::size_t>(size)});
-        if (self.output_.append(bytes)) return size;
+        if (self.collect(bytes)) return size;
         self.broken_ = make_error_code(errc::out_of_memory);
         return -1;
     }
@@ -379,7 +412,9 @@ private:
     receive_lease lease_;
     std::span<const std::byte> input_; ///< what has come and OpenSSL has not taken, during a turn
     byte_buffer kept_;                 ///< the same between turns
-    byte_buffer output_;               ///< what OpenSSL wrote and the transport has not taken
+    receive_lease collecting_;         ///< what OpenSSL writes, during a turn
+    std::size_t collected_ = 0;        ///< its bytes
+    byte_buffer output_;               ///< what the transport had no room for
     std::size_t sent_ = 0;             ///< how much of that is gone
     std::error_code broken_;           ///< what the transport said
     std::error_code failure_;          ///< why nothing more can be read
