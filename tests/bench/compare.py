@@ -11,10 +11,10 @@ that is what a machine runs out of; rates depend on the load generator's core as
   tests/bench/compare.py --build build/bench --external 'mine=/path/to/server --port {port} --{mode}'
 
 Any server can be put beside the others by --external: {port} stands for the port to listen on (127.0.0.1), {mode} for
-echo, broadcast, deflate or deflate-takeover. A server whose command has no {mode} is left out of all but echo. It must answer a message with one
-frame, and in a broadcast send each message to every connection, the sender included. A command with {cert} and {key},
-files in PEM, is that of a server with TLS: it takes part in the wss points and in no others, one without in the others
-only; one of each may have the same name.
+echo, broadcast, deflate or deflate-takeover. A server whose command has no {mode} takes no part in the broadcasts and in
+deflate. It must answer a message with one frame, in deflate also with several, and in a broadcast send each message to every
+connection, the sender included. A command with {cert} and {key}, files in PEM, is that of a server with TLS: it takes part in
+the wss points and in no others, one without in the others only; one of each may have the same name.
 
 Each of --rounds runs takes --seconds; a table shows the medians of the runs, the ratio x of each to the baseline's, and
 how far the CPU times of the runs lie apart, in percent of their median. bytes/connection is memory of the server's own

@@ -5,6 +5,7 @@
 #include "options.hpp"
 #include "socket.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -100,19 +101,22 @@ private:
             rest_.insert(rest_.end(), got.begin(), got.end());
             got = rest_;
         }
-        std::size_t frames = 0;
-        while (const std::size_t size = take_frame(ring, got)) {
+        std::size_t messages = 0;
+        while (const std::size_t size = take_frame(ring, got, messages))
             got = got.subspan(size);
-            ++frames;
-        }
         rest_ = std::vector<unsigned char>(got.begin(), got.end());
-        return frames;
+        return messages;
     }
 
-    /// The size of the whole frame that `got` begins with; 0 where it isn't whole.
-    std::size_t take_frame(const json_ring& ring, std::span<const unsigned char> got) {
+    /// The size of the whole frame that `got` begins with; 0 where it isn't whole. Counts the messages that
+    /// end.
+    std::size_t take_frame(const json_ring& ring, std::span<const unsigned char> got, std::size_t& messages) {
         if (got.size() < 2) return 0;
-        if ((got[0] | 0x40) != 0xC1 || got[1] > 127) throw failure{"the server sends something else"};
+        const unsigned kind = got[0] & 0x7FU;
+        const bool last = (got[0] & 0x80U) != 0;
+        constexpr unsigned text = 1, rsv1 = 0x40, continuation = 0;
+        const bool fitting = begun_ ? kind == continuation : (kind & ~rsv1) == text;
+        if (!fitting || got[1] > 127) throw failure{"the server sends something else"};
         std::size_t length = got[1];
         const std::size_t head = length < 126 ? 2 : length == 126 ? 4 : 10;
         if (got.size() < head) return 0;
@@ -122,15 +126,25 @@ private:
                 length = length << 8U | got[i];
         }
         if (length > got.size() - head) return 0;
+        if (!begun_) compressed_ = (kind & rsv1) != 0;
         const auto payload = got.subspan(head, length);
-        const auto expected = ring.plain(in_at_);
-        const bool right = got[0] == 0xC1
-                               ? codec_->inflates_to(payload, expected)
-                               : std::equal(payload.begin(), payload.end(), expected.begin(), expected.end());
-        if (!right) throw failure{"wrong echo"};
-        in_at_ = (in_at_ + 1) % ring.slots();
         taken_bytes_ += length;
+        if (begun_ || !last) message_.insert(message_.end(), payload.begin(), payload.end());
+        if (last) {
+            check(begun_ ? message_ : payload, ring.plain(in_at_));
+            message_.clear();
+            in_at_ = (in_at_ + 1) % ring.slots();
+            ++messages;
+        }
+        begun_ = !last;
         return head + length;
+    }
+
+    void check(std::span<const unsigned char> message, std::span<const unsigned char> expected) {
+        const bool right = compressed_
+                               ? codec_->inflates_to(message, expected)
+                               : std::equal(message.begin(), message.end(), expected.begin(), expected.end());
+        if (!right) throw failure{"wrong echo"};
     }
 
     stream stream_;
@@ -138,11 +152,14 @@ private:
     std::shared_ptr<deflate_codec> codec_;
     std::vector<unsigned char> packed_;
     std::vector<unsigned char> out_;
-    std::vector<unsigned char> rest_;
+    std::vector<unsigned char> rest_;    ///< of a frame that hasn't come whole
+    std::vector<unsigned char> message_; ///< what has come of one that comes in several frames
     std::size_t sent_ = 0;
     std::size_t out_at_ = 0;
     std::size_t in_at_ = 0;
     std::uint64_t taken_bytes_ = 0;
+    bool begun_ = false;      ///< a message goes on
+    bool compressed_ = false; ///< the one that comes
 };
 
 } // namespace bench
