@@ -1,5 +1,4 @@
-// libwebsockets_server PORT [MODE [CERTIFICATE KEY]]: MODE is echo, broadcast, deflate or
-// deflate-takeover
+// libwebsockets_server PORT [MODE [CERTIFICATE KEY]]: MODE is echo or broadcast
 
 #include <libwebsockets.h>
 
@@ -97,12 +96,6 @@ int main(int count, char** arguments) {
     info.protocols = protocols;
     info.pt_serv_buf_size = 64 * 1024;
     info.options = LWS_SERVER_OPTION_DISABLE_IPV6;
-#if !defined(LWS_WITHOUT_EXTENSIONS)
-    // The client says whether windows are kept; the level is 1 by itself.
-    const lws_extension extensions[] = {
-        {"permessage-deflate", lws_extension_callback_pm_deflate, "permessage-deflate"}, {}};
-    if (count > 2 && std::string_view{arguments[2]}.starts_with("deflate")) info.extensions = extensions;
-#endif
 #if defined(LWS_WITH_TLS)
     if (count > 4) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
