@@ -11,23 +11,30 @@ that is what a machine runs out of; rates depend on the load generator's core as
   tests/bench/compare.py --build build/bench --external 'mine=/path/to/server --port {port} --{mode}'
 
 Any server can be put beside the others by --external: {port} stands for the port to listen on (127.0.0.1), {mode} for
-echo or broadcast. A server whose command has no {mode} is left out of the broadcasts. It must answer a message with one
-frame, and in a broadcast send each message to every connection, the sender included. A command with {cert} and {key},
-files in PEM, is that of a server with TLS: it takes part in the wss points and in no others, one without in the others
-only; one of each may have the same name.
+echo, broadcast, deflate or deflate-takeover. A server whose command has no {mode} takes no part in the broadcasts and in
+deflate. It must answer a message with one frame, in deflate also with several, and in a broadcast send each message to every
+connection, the sender included. A command with {cert} and {key}, files in PEM, is that of a server with TLS: it takes part in
+the wss points and in no others, one without in the others only; one of each may have the same name.
 
 Each of --rounds runs takes --seconds; a table shows the medians of the runs, the ratio x of each to the baseline's, and
 how far the CPU times of the runs lie apart, in percent of their median. bytes/connection is memory of the server's own
 (RssAnon) by connection, before and after each has had one message; idle-wss has all of OpenSSL's in it. wss is echo over TLS:
-1.3 with TLS_AES_128_GCM_SHA256, which all servers share, and a certificate (EC, P-256) that is made for the run. In `client` points a client's CPU time is measured,
-against the floor: a bare epoll loop that echoes frames, which as a server shows what the kernel alone costs.
+1.3 with TLS_AES_128_GCM_SHA256, which all servers share, and a certificate (EC, P-256) that is made for the run. In `client`
+points a client's CPU time is measured, against the floor: a bare epoll loop that echoes frames, which as a server shows what
+the kernel alone costs.
+
+deflate is echo of messages in JSON by permessage-deflate, compressed both ways with windows of 32 KiB, each by itself or, with
+-takeover, as the continuation of those before it; a server that agrees only to the other way fails. Those that let their level
+be chosen take 1. Harder work makes shorter replies: bytes/reply is their mean payload, so compare servers that have the same.
 
 The counts are of programs that are compiled before they run; name the others away with --servers. Where perf can't count
 them, instructions come from callgrind and system calls from strace, which both slow a server down. How many connections
 one wait finds ready is chance: system calls are the median of several counts.
 
 Points: echo, wss, broadcast, client and a size as CONNECTIONSxIN_FLIGHTxBYTES, with -text or -unicode for text messages;
-handshakes-UNDER_WAY; idle-CONNECTIONS and idle-wss-CONNECTIONS. A kind alone stands for all its usual points, `all` for every usual point.
+deflate and a size as above, with -takeover or without; handshakes-UNDER_WAY; idle-CONNECTIONS, idle-wss-CONNECTIONS and
+idle-deflate-CONNECTIONS, the last with -takeover or without. A kind alone stands for all its usual points, `all` for every
+usual point.
 """
 
 import argparse
@@ -50,6 +57,8 @@ USUAL = {
     "client": ["client-1x1x64", "client-64x16x64", "client-8x1x16384"],
     "wss": ["wss-64x1x1024", "wss-64x16x64", "wss-8x1x1048576", "wss-64x1x16384"],
     "idle-wss": ["idle-wss-2000"],
+    "deflate": [f"deflate-64x1x{size}{kind}" for size in (1024, 16384) for kind in ("", "-takeover")],
+    "idle-deflate": ["idle-deflate-1000", "idle-deflate-1000-takeover"],
 }
 # Of a run: (key, column, digits, whether the ratio to the baseline is shown).
 COLUMNS = [
@@ -58,6 +67,7 @@ COLUMNS = [
     ("p50_us", "p50 us", 1, True),
     ("p99_us", "p99 us", 1, False),
     ("p999_us", "p99.9 us", 1, False),
+    ("reply_bytes", "bytes/reply", 0, True),
     ("idle_bytes", "bytes/connection", 0, True),
     ("used_bytes", "after a message", 0, True),
     ("syscalls", "system calls/message", 2, True),
@@ -74,37 +84,52 @@ class Point:
         sized = re.fullmatch(r"(echo|wss|broadcast|client)-(\d+)x(\d+)x(\d+)(?:-(text|unicode))?", name)
         counted = re.fullmatch(r"(handshakes|idle-wss|idle)-(\d+)", name)
         if not sized and not counted:
+            sized = re.fullmatch(r"(deflate)-(\d+)x(\d+)x(\d+)(?:-(takeover))?", name)
+            counted = re.fullmatch(r"(idle-deflate)-(\d+)(?:-(takeover))?", name)
+        if not sized and not counted:
             raise Problem(f"there is no point {name}; a point is one of {', '.join(USUAL)} or like echo-64x16x64-text")
         self.name = name
         self.kind = (sized or counted)[1]
         self.connections = int((sized or counted)[2])
         self.in_flight = int(sized[3]) if sized else 1
-        self.size = int(sized[4]) if sized else 128
+        self.size = int(sized[4]) if sized else 1024 if self.deflate else 128
         if not 1 <= self.connections <= 50_000 or not 1 <= self.in_flight <= 10_000 or not 1 <= self.size <= 2**27:
             raise Problem(f"{name}: 1 to 50000 connections, 1 to 10000 messages in flight and 1 to 2^27 bytes can be asked for")
-        self.payload = (sized and sized[5]) or "binary"
+        variant = sized[5] if sized else counted[3] if self.deflate else None
+        self.takeover = variant == "takeover"
+        self.payload = (not self.deflate and variant) or "binary"
 
     @property
     def tls(self):
         return self.kind in ("wss", "idle-wss")
 
     @property
+    def deflate(self):
+        return self.kind in ("deflate", "idle-deflate")
+
+    @property
     def idle(self):
-        return self.kind in ("idle", "idle-wss")
+        return self.kind in ("idle", "idle-wss", "idle-deflate")
 
     @property
     def program(self):
         """What kind of program is measured."""
+        if self.deflate:
+            return "deflate_server"
         return "client" if self.kind == "client" else "tls_server" if self.tls else "server"
 
     @property
     def mode(self):
+        if self.deflate:
+            return "deflate-takeover" if self.takeover else "deflate"
         return "broadcast" if self.kind == "broadcast" else "echo"
 
     def load(self, port):
         """Arguments of the load generator."""
-        kind = {"wss": "echo", "idle-wss": "idle"}.get(self.kind, self.kind)
-        return [kind, port, "tls", int(self.tls), "connections", self.connections, "in_flight", self.in_flight, "size", self.size, "kind", self.payload]
+        kind = {"wss": "echo", "deflate": "echo", "idle-wss": "idle", "idle-deflate": "idle"}.get(self.kind, self.kind)
+        deflate = ("takeover" if self.takeover else "no-takeover") if self.deflate else "none"
+        return [kind, port, "tls", int(self.tls), "deflate", deflate, "connections", self.connections, "in_flight", self.in_flight,
+                "size", self.size, "kind", self.payload]
 
     def few_messages(self):
         """A number of messages that suffices to count something of each, in whole rounds of what is in flight."""
@@ -130,7 +155,8 @@ class Comparison:
         self.build = build
         self.ports = Ports(options.port)
         self.certificate = Certificate()
-        self.external = {"server": {}, "tls_server": {}}
+        self.external = {"server": {}, "tls_server": {}, "client": {}}
+        self.external["deflate_server"] = self.external["server"]  # told by {mode} to compress
         for text in options.external:
             self.add_external(text)
         self.failures = []
@@ -154,8 +180,8 @@ class Comparison:
         if point.kind == "client":
             return self.options.clients or list(self.build.commands["client"])
         asked = self.options.servers or list(self.build.commands[point.program])
-        if point.tls:
-            without = set(self.build.commands["server"]) - set(self.build.commands["tls_server"])
+        if point.tls or point.deflate:
+            without = set(self.build.commands["server"]) - set(self.build.commands[point.program])
             asked = [n for n in asked if n not in without]
         external = self.external[point.program]
         without_mode = [n for n, c in external.items() if not any("{mode}" in part for part in c)]
@@ -168,20 +194,25 @@ class Comparison:
 
     def takes_place(self, point):
         """False, and it is said why, for a point of `all` that there is nobody for."""
-        why = point.tls and self.certificate.why_not(self.build)
+        why = point.tls and self.certificate.why_not(self.build) or point.deflate and self.why_without_deflate()
         if not why and self.names(point):
             return True
-        why = why or (self.without_tls() if point.tls else "nobody takes part")
+        why = why or (self.without(point.program) if point.tls or point.deflate else "nobody takes part")
         if {point.name, point.kind} & set(self.options.points):
             raise Problem(f"{point.name}: {why}")
         print(f"  left out: {point.name}: {why}", file=sys.stderr)
         return False
 
-    def without_tls(self):
-        """Who has no TLS, and why."""
-        why = [f"{n}: {self.build.why_not('tls_server', n)}" for n in self.options.servers]
-        why += [f"{n}: its command has no {{cert}} and {{key}}" for n in self.external["server"]]
-        return "; ".join(why) or "no server with TLS was built"
+    def why_without_deflate(self):
+        without = self.build.without_deflate
+        return without and f"the benchmarks were built without compression: {without}"
+
+    def without(self, kind):
+        """Who has no TLS or no compression, and why."""
+        what, held = ("TLS", "{cert} and {key}") if kind == "tls_server" else ("compression", "{mode}")
+        why = [f"{n}: {self.build.why_not(kind, n)}" for n in self.options.servers]
+        why += [f"{n}: its command has no {held}" for n in self.external["server"]]
+        return "; ".join(why) or f"no server with {what} was built"
 
     def check(self, points):
         """Finds what is missing before anything is measured."""
@@ -383,7 +414,9 @@ def main():
         points = points_of(options.points)
         comparison.check(points)
         for name, why in comparison.build.left_out.items():
-            if not name.endswith(" over TLS") or any(point.tls for point in points):
+            unasked = (name.endswith(" over TLS") and not any(point.tls for point in points)
+                       or name.endswith(" with compression") and not any(point.deflate for point in points))
+            if not unasked:
                 print(f"  left out: {name}: {why}", file=sys.stderr)
         results = {}
         for point in points:

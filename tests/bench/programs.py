@@ -38,16 +38,18 @@ class Build:
             )
         made = json.loads((found[0] / "bench.json").read_text())
         self.load = made["load"]
-        self.commands = {"server": {}, "tls_server": {}, "client": {}}
+        self.commands = {"server": {}, "tls_server": {}, "deflate_server": {}, "client": {}}
         for each in made["programs"]:
             self.commands[each["kind"]][each["name"]] = each["command"]
         self.left_out = made["left_out"]
         self.without_tls = self.left_out.get("everything over TLS")
+        self.without_deflate = self.left_out.get("everything with compression")
         self.environment = {"DUPLEX_BENCH_NODE_PATH": made["node_path"]} if made["node_path"] else {}
 
     def why_not(self, kind, name):
         """Why there is no such program."""
-        keys = [f"{name} over TLS", name] if kind == "tls_server" else [name]
+        twin = {"tls_server": f"{name} over TLS", "deflate_server": f"{name} with compression"}.get(kind)
+        keys = [twin, name] if twin else [name]
         others = f"there is no such {kind}; there are {', '.join(self.commands[kind]) or 'none'}"
         return next((self.left_out[key] for key in keys if key in self.left_out), others)
 

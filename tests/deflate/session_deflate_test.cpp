@@ -359,6 +359,12 @@ TEST_CASE("a prepared message is compressed once for all peers that take it") {
         CHECK(frames[0].rsv == 0);
         CHECK(frames[0].payload == text);
     }
+    // A client masks a copy, and heeds the same.
+    auto client = compressing(role::client);
+    REQUIRE(accepted(client.send(prepared_message::text(text, compression::none))));
+    CHECK(frames_of(client).at(0).rsv == 0);
+    REQUIRE(accepted(client.send(prepared)));
+    CHECK(frames_of(client).at(0).rsv == 4);
     // One that is better not compressed, and one that does not shrink.
     for (const auto& each :
          {prepared_message::text(text, compression::none), prepared_message::binary(view(noise(3000, 5)))}) {

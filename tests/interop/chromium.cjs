@@ -1,4 +1,5 @@
-// Chromium opens the page of examples/browser against our echo server: `node chromium.cjs ECHO_SERVER PAGE`.
+// Chromium opens the page of examples/browser against our echo server: `node chromium.cjs ECHO_SERVER PAGE [deflate]`, the
+// latter where that server can compress.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -6,12 +7,13 @@ const fs = require('node:fs');
 const net = require('node:net');
 const {pathToFileURL} = require('node:url');
 const {echoServer, load, run, skip} = require('./peers.cjs');
+const {relay} = require('./relay.cjs');
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(fs.existsSync);
 if (!executablePath) skip('chromium is not installed');
 const {chromium} = load('playwright-core');
 
-const [program, file] = process.argv.slice(2);
+const [program, file, deflate] = process.argv.slice(2);
 const mebibyte = 1 << 20;
 let browser, page, server;
 
@@ -146,6 +148,49 @@ run([
     await click('#connect', 'open');
     assert.match((await click('#large-binary', 'close')).at(-1), /^close code 1009, reason .*, clean$/);
     await small.stop();
+  },
+
+  async function messagesAreCompressed() {
+    if (!deflate) return console.log('       left out: this echo server does not compress');
+    for (const how of ['takeover', 'no-takeover']) {
+      const compressing = await echoServer(program, `--deflate=${how}`);
+      const between = await relay(new URL(compressing.url).port);
+      const [extensions, wrong] = await page.evaluate(async url => {
+        const socket = new WebSocket(url);
+        socket.binaryType = 'arraybuffer';
+        await new Promise((resolve, reject) => {
+          socket.onopen = resolve;
+          socket.onclose = reject;
+        });
+        const sizeOf = i => i % 100 ? i * 7919 % 3000 : i * 200;
+        const noise = size => crypto.getRandomValues(new Uint8Array(Math.min(size, 65536)));
+        const kinds = [i => `{"id":${i},"name":"grüße 🎉"}`.repeat(sizeOf(i) / 30),
+                       i => new Uint8Array(sizeOf(i)).map((_, at) => at % 7), i => noise(sizeOf(i)), i => String(i)];
+        const sent = Array.from({length: 1000}, (_, i) => kinds[i * 31 % 7 % 4](i));
+        const same = (a, b) => typeof a === 'string' ? a === b : String(a) === String(new Uint8Array(b));
+        let echoes = 0;
+        const wrong = [];
+        const all = new Promise((resolve, reject) => {
+          socket.onclose = event => reject(new Error(`closed with ${event.code} after ${echoes} echoes`));
+          socket.onmessage = event => {
+            if (!same(sent[echoes], event.data)) wrong.push(echoes);
+            if (++echoes === sent.length) resolve();
+          };
+        });
+        for (const each of sent) socket.send(each);
+        await all;
+        socket.onclose = null;
+        socket.close();
+        return [socket.extensions, wrong];
+      }, between.url);
+      assert.deepEqual(wrong, []);
+      const both = ['client_no_context_takeover', 'server_no_context_takeover'];
+      const agreed = how === 'takeover' ? [] : both;
+      assert.ok(extensions.startsWith('permessage-deflate'), extensions);
+      between.check(...agreed);
+      between.stop();
+      await compressing.stop();
+    }
   },
 
   async function aServerThatStopsSaysGoingAway() {

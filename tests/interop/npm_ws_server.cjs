@@ -93,7 +93,7 @@ run([
   },
   async function showsARefusalWithItsBody() {
     const [error, response, close, ...more] = await drive('mirror', '/refuse');
-    assert.match(error, /^error .*: server answered 401 Unauthorized$/);
+    assert.match(error, /^error .*: server answered 401 Unauthorized: who are you\? 🎉$/);
     assert.equal(response, 'response 401 who are you? 🎉');
     assert.equal(close, 'close 1006 unclean');
     assert.deepEqual(more, []);

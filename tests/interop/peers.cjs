@@ -28,8 +28,8 @@ function load(name) {
   return require(file);
 }
 
-function start(program, args) {
-  const child = spawn(program, args, {stdio: ['ignore', 'pipe', 'inherit']});
+function start(program, args, input = 'ignore') {
+  const child = spawn(program, args, {stdio: [input, 'pipe', 'inherit']});
   children.add(child);
   child.ended = new Promise((resolve, reject) => {
     child.on('error', reject);
@@ -71,6 +71,18 @@ async function linesOf(program, ...args) {
   return lines;
 }
 
+/** Runs a program that reads `input` to its end, which must be a good one, and gives what it printed. */
+async function outputOf(input, program, ...args) {
+  const child = start(program, args, 'pipe');
+  child.stdin.on('error', () => {}); // a program that ends early tells so by its exit code
+  child.stdin.end(input);
+  const chunks = [];
+  for await (const chunk of child.stdout) chunks.push(chunk);
+  const ended = await child.ended;
+  if (ended !== 0) throw new Error(`${program} ended with ${ended}`);
+  return Buffer.concat(chunks).toString();
+}
+
 /** Runs the cases one after the other, each under its name, within the hard limit, and ends this program. */
 async function run(cases) {
   const finish = code => {
@@ -98,4 +110,4 @@ async function run(cases) {
   finish(failures ? 1 : 0);
 }
 
-module.exports = {certificates, echoServer, linesOf, load, run, skip};
+module.exports = {certificates, echoServer, linesOf, load, outputOf, run, skip};

@@ -135,7 +135,7 @@ async def agrees_on_a_subprotocol():
 
 async def shows_a_refusal_with_its_body():
     lines, _ = await drive("mirror", "/refuse")
-    assert lines[0].endswith(": server answered 401 Unauthorized"), lines
+    assert lines[0].endswith(": server answered 401 Unauthorized: " + REFUSAL.strip()), lines
     assert lines[1:] == ["response 401 " + REFUSAL.strip(), "", "close 1006 unclean"], lines
 
 

@@ -75,6 +75,32 @@ TEST_CASE("every kind of send arrives, in order and in one write a turn") {
     CHECK(one.it->stream().writes() == writes + 1);
 }
 
+TEST_CASE("of what was sent from outside all that was accepted arrives, up to the limit") {
+    const auto size = GENERATE(values<std::size_t>({0, 1, 10, 100, 3000}));
+    const bool with_prepared = GENERATE(false, true);
+    CAPTURE(size, with_prepared);
+    connection_options options = without_deadlines();
+    options.limits.queue_bytes = 20'000;
+    scripted one{any_role(), options};
+    one.open();
+    const std::string text(size, 'x');
+    const auto prepared = prepared_message::text(text);
+    for (int round = 0; round < 3; ++round) {
+        std::size_t taken = 0;
+        auto status = send_status::ok;
+        while (taken < 100'000) {
+            status = with_prepared ? one.it->send(prepared) : one.it->send(text);
+            if (!accepted(status)) break;
+            ++taken;
+        }
+        CHECK(status == send_status::queue_full);
+        CHECK(taken * (size + 2) <= 20'000 + 2 * (size + 14));
+        one.run();
+        CHECK(one.it->is_open());
+        CHECK(one.said().size() == taken);
+    }
+}
+
 TEST_CASE("what was sent from outside goes before what is sent from inside later") {
     scripted one{any_role()};
     one.open();

@@ -96,7 +96,7 @@ struct connected {
     CHECK(it.calls == 0);
     run_out(io);
     CHECK(it.calls == 1);
-    CHECK_FALSE(it.connection);
+    CHECK_FALSE(it.connection.is_open());
     return it.error;
 }
 

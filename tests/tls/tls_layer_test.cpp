@@ -368,6 +368,41 @@ TEST_CASE("a peer that sends without end what gives nothing to read does not kee
     CHECK_FALSE(server.error);
 }
 
+TEST_CASE("a peer that only changes keys is not listened to for ever, nor answered beyond a bound") {
+    channel in;
+    channel out;
+    scripted_wire wire{in, out};
+    scripted_end server{tls_layer_for(server_with(as_localhost())), wire};
+    tls_end client{client_with(trusting())};
+    REQUIRE_FALSE(prepare_tls_client(client.ssl(), "localhost", 443));
+    const auto pass = [&] {
+        client.step();
+        in.bytes += client.take();
+        in.told = false;
+    };
+    while (!client.done() || !server.layer->established()) {
+        pass();
+        while (server.step())
+            continue;
+        client.give(std::exchange(out.bytes, {}));
+    }
+    // With a word in between each time, the answers alone must end it.
+    const bool with_words = GENERATE(false, true);
+    out.room = 0;
+    int changes = 0;
+    for (; changes < 60'000 && !server.error; ++changes) {
+        REQUIRE(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED) == 1);
+        client.step();
+        if (with_words && changes % 100 == 0) REQUIRE(SSL_write(client.ssl(), "word", 4) == 4);
+        pass();
+        while (server.step())
+            continue;
+    }
+    CHECK(server.error == errc::tls_record_invalid);
+    CHECK(changes > 1000);
+    CHECK(changes < 40'000);
+}
+
 TEST_CASE("bytes that are no TLS end the connection, in a handshake and behind it") {
     scripted_pair pair;
     const bool later = GENERATE(false, true);

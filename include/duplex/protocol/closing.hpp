@@ -16,6 +16,15 @@
 
 namespace duplex {
 
+/// What the transport under a session has to do.
+enum class transport_step : std::uint8_t {
+    keep,      ///< nothing: go on reading and writing
+    finish,    ///< once everything is written, end our direction, then wait for the peer to end
+    await_end, ///< once everything is written, wait for the peer to end (RFC 6455 7.1.1: the server ends
+               ///< first)
+    abort,     ///< end now
+};
+
 /// The longest reason of a Close frame, in bytes of UTF-8: 125 less the two of the code (RFC 6455 5.5.1).
 inline constexpr std::size_t max_close_reason = max_control_payload - 2;
 

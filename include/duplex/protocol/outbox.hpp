@@ -308,7 +308,7 @@ private:
     }
     void leave(item& left) noexcept {
         bytes_ -= left.framed;
-        --count_;
+        if (--count_ == 0) earliest_ = no_deadline;
         if (left.loose() && left.options.key != 0) keys_.remove(left);
     }
 

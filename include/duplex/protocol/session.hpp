@@ -29,15 +29,6 @@
 
 namespace duplex {
 
-/// What the transport under a session has to do.
-enum class transport_step : std::uint8_t {
-    keep,      ///< nothing: go on reading and writing
-    finish,    ///< once everything is written, end our direction, then wait for the peer to end
-    await_end, ///< once everything is written, wait for the peer to end (RFC 6455 7.1.1: the server ends
-               ///< first)
-    abort,     ///< end now
-};
-
 /// One WebSocket connection after the opening handshake, without I/O: bytes in, events out, bytes out
 /// (RFC 6455 sections 5 to 8). It owns no socket, clock or thread, never calls back, and never throws on what
 /// a peer sent. One thread at a time.
@@ -112,6 +103,8 @@ public:
 
     // --- sending ---
 
+    /// Until it is taken back there is room for all that is sent: somebody was told so before.
+    void admit_all(bool on) noexcept { admits_all_ = on; }
     /// Queues a text or binary message; the payload is copied.
     DUPLEX_ALWAYS_INLINE send_status send(opcode op, std::span<const std::byte> payload,
                                           text_is text = text_is::unchecked,
@@ -440,9 +433,7 @@ private:
     [[nodiscard]] send_status begin_control(opcode op, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status queue_close(close_code code, std::string_view reason) noexcept;
     [[nodiscard]] send_status push_close(std::span<const std::byte> body) noexcept;
-    [[nodiscard]] event fail_now(send_status unsent) noexcept {
-        return fail_now(errc_of(to_error_code(unsent), errc::out_of_memory));
-    }
+    [[nodiscard]] event fail_now(send_status unsent) noexcept;
     [[nodiscard]] bool make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status admit(std::size_t size) noexcept;
     [[nodiscard]] send_status admitted() noexcept;
@@ -500,10 +491,10 @@ private:
     bool ping_refused_ : 1 = false; ///< the keepalive Ping waits for room in the queue
     bool was_above_ : 1 = false;    ///< the watermark, and has not fallen to half of it since
     bool low_water_ : 1 = false;
+    bool admits_all_ : 1 = false;
 };
 
 } // namespace duplex
-
 #include <duplex/protocol/impl/session_outbox.hpp>
 #include <duplex/protocol/impl/session_receive.hpp>
 #include <duplex/protocol/impl/session_send.hpp>

@@ -1,6 +1,7 @@
 // Each connection keeps a number of messages in flight; each that comes back sends the next one.
 
 #include "clockwork.hpp"
+#include "deflate_lane.hpp"
 #include "lane.hpp"
 
 #include <algorithm>
@@ -9,16 +10,17 @@ namespace bench {
 
 namespace {
 
+template <class Lane>
 class echo_run {
 public:
     explicit echo_run(const options& with)
         : with_{with}
         , server_{with.port}
-        , ring_{with.kind, with.size, with.in_flight, read_size}
+        , ring_{Lane::make_ring(with)}
         , buffer_(read_size)
         , sent_at_(with.connections * with.in_flight)
         , ends_(with.connections)
-        , lanes_{open_lanes(server_, events_, with)}
+        , lanes_{open_lanes<Lane>(server_, events_, with)}
         , result_{with.server} {}
 
     void run() {
@@ -44,12 +46,13 @@ private:
 
     void turn() {
         const auto ready = [this](std::uint32_t tag, bool can_read) {
-            lane& one = lanes_[tag];
+            Lane& one = lanes_[tag];
             one.flush(ring_);
             if (!can_read) return;
             const std::size_t frames = one.receive(ring_, buffer_);
             if (frames == 0) return;
             const auto time = now();
+            if constexpr (requires { one.taken_bytes(); }) result_.reply_bytes += one.taken_bytes();
             count(tag, frames, time);
             send(tag, frames, time);
         };
@@ -85,11 +88,11 @@ private:
     const options& with_;
     target server_;
     poller events_;
-    frame_ring ring_;
+    decltype(Lane::make_ring(with_)) ring_;
     std::vector<unsigned char> buffer_;
     std::vector<std::uint64_t> sent_at_; ///< `in_flight` a connection
     std::vector<ends> ends_;
-    std::vector<lane> lanes_;
+    std::vector<Lane> lanes_;
     measurement result_;
     std::uint64_t left_ = 0; ///< messages still to be sent
     std::uint64_t in_flight_ = 0;
@@ -97,6 +100,11 @@ private:
 
 } // namespace
 
-void run_echo(const options& with) { echo_run{with}.run(); }
+void run_echo(const options& with) {
+    if (with.deflate == compression::none)
+        echo_run<lane>{with}.run();
+    else
+        echo_run<deflate_lane>{with}.run();
+}
 
 } // namespace bench

@@ -2,6 +2,7 @@
 // then does what its standard input says: `message` sends one message on each connection and waits for the
 // echoes; the end of the input ends the run.
 
+#include "deflate_lane.hpp"
 #include "lane.hpp"
 #include "options.hpp"
 
@@ -11,7 +12,8 @@ namespace bench {
 
 namespace {
 
-void exchange(const options& with, poller& events, std::vector<lane>& lanes, const frame_ring& ring) {
+template <class Lane, class Ring>
+void exchange(const options& with, poller& events, std::vector<Lane>& lanes, const Ring& ring) {
     std::vector<unsigned char> buffer(read_size);
     std::size_t sent = 0;
     std::size_t missing = 0;
@@ -36,13 +38,12 @@ void say(const char* what, std::size_t count) {
     std::fflush(stdout);
 }
 
-} // namespace
-
-void run_idle(const options& with) {
+template <class Lane>
+void run(const options& with) {
     target server{with.port};
     poller events;
-    const frame_ring ring{with.kind, with.size, 1, read_size};
-    auto lanes = open_lanes(server, events, with);
+    const auto ring = Lane::make_ring(with);
+    auto lanes = open_lanes<Lane>(server, events, with);
     say("ready", lanes.size());
     char line[64];
     while (std::fgets(line, sizeof line, stdin)) {
@@ -50,6 +51,15 @@ void run_idle(const options& with) {
         exchange(with, events, lanes, ring);
         say("message", lanes.size());
     }
+}
+
+} // namespace
+
+void run_idle(const options& with) {
+    if (with.deflate == compression::none)
+        run<lane>(with);
+    else
+        run<deflate_lane>(with);
 }
 
 } // namespace bench

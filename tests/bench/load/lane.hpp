@@ -17,8 +17,12 @@ inline constexpr std::size_t read_size = std::size_t{1} << 20;
 /// One open connection and where it is in the ring of frames.
 class lane {
 public:
-    explicit lane(stream&& over) noexcept
+    lane(stream&& over, const options&) noexcept
         : stream_{std::move(over)} {}
+
+    [[nodiscard]] static frame_ring make_ring(const options& with) {
+        return {with.kind, with.size, with.in_flight, read_size};
+    }
 
     [[nodiscard]] const descriptor& socket() const noexcept { return stream_.socket(); }
 
@@ -84,12 +88,13 @@ private:
 };
 
 /// Opens all connections and registers them.
-inline std::vector<lane> open_lanes(target& server, poller& events, const options& with) {
+template <class Lane = lane>
+[[nodiscard]] std::vector<Lane> open_lanes(target& server, poller& events, const options& with) {
     need_descriptors(with.connections);
-    std::vector<lane> lanes;
+    std::vector<Lane> lanes;
     lanes.reserve(with.connections);
     for (std::size_t i = 0; i < with.connections; ++i) {
-        lanes.emplace_back(server.open(with));
+        lanes.emplace_back(server.open(with), with);
         events.add(lanes.back().socket(), static_cast<std::uint32_t>(i));
     }
     return lanes;

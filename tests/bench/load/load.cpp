@@ -4,6 +4,7 @@
 //
 // Prints one line of JSON. Every byte that comes back is compared; a wrong one ends the run with 1.
 
+#include "deflate.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "tls.hpp"
@@ -33,6 +34,7 @@ names (default)
   messages     (0) end after so many, without warm-up, instead of by time
   patience     (10) seconds without progress that end the run as failed
   tls          (0) 1: over TLS 1.3 with TLS_AES_128_GCM_SHA256, any certificate will do; not for handshakes
+  deflate      (none) no-takeover or takeover: messages in JSON, compressed both ways; echo and idle only
   server       (none) process whose CPU time is measured
 )";
 
@@ -72,6 +74,14 @@ void set(bench::options& to, std::string_view name, const char* value) {
         if (on != 0 && on != 1) misused("tls is 0 or 1");
         if (on == 1 && bench::why_without_tls() != nullptr) misused(bench::why_without_tls());
         to.tls = on == 1;
+    } else if (name == "deflate") {
+        const std::string_view how{value};
+        if (how != "none" && how != "no-takeover" && how != "takeover")
+            misused("deflate is none, no-takeover or takeover");
+        if (how != "none" && bench::why_without_deflate() != nullptr) misused(bench::why_without_deflate());
+        to.deflate = how == "none"       ? bench::compression::none
+                     : how == "takeover" ? bench::compression::takeover
+                                         : bench::compression::no_takeover;
     } else if (name == "kind") {
         const std::string_view kind{value};
         if (kind != "binary" && kind != "text" && kind != "unicode")
@@ -95,6 +105,9 @@ int main(int count, char** arguments) {
         set(with, arguments[i], arguments[i + 1]);
     if (with.connections == 0 || with.in_flight == 0) misused("connections and in_flight are at least 1");
     if (with.tls && mode == "handshakes") misused("handshakes are made without TLS");
+    if (with.deflate != bench::compression::none && mode != "echo" && mode != "idle")
+        misused("only echo and idle are compressed");
+    if (with.deflate != bench::compression::none && with.size == 0) misused("nothing can't be compressed");
 
     try {
         if (mode == "echo") {

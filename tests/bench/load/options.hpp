@@ -9,6 +9,9 @@
 
 namespace bench {
 
+/// permessage-deflate, and whether both sides keep their windows between messages.
+enum class compression : std::uint8_t { none, no_takeover, takeover };
+
 struct options {
     std::uint16_t port = 0;
     std::size_t connections = 1; ///< handshakes: those that are under way at a time
@@ -20,6 +23,7 @@ struct options {
     std::uint64_t messages = 0;              ///< where not 0, the run ends after so many instead
     std::uint64_t patience = 10'000'000'000; ///< nanoseconds without progress that end a run
     bool tls = false;                        ///< not for handshakes
+    compression deflate = compression::none; ///< echo and idle only, with messages in JSON
     pid_t server = 0;                        ///< the process whose CPU time is measured
 };
 

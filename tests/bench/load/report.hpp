@@ -92,10 +92,11 @@ public:
 
     histogram latency;
     std::uint64_t count = 0;
+    std::uint64_t reply_bytes = 0; ///< of the payloads, where they are compressed
 
     void start() noexcept {
         latency.clear();
-        count = 0;
+        count = reply_bytes = 0;
         cpu_begin_ = cpu_.read();
         begin_ = now();
     }
@@ -107,11 +108,14 @@ public:
     /// Prints the result as one line of JSON.
     void print(const char* mode) const {
         std::printf(R"({"mode":"%s","messages":%llu,"seconds":%.6f,"rate":%.1f,"cpu_ns":%llu,)"
-                    R"("p50_us":%.2f,"p99_us":%.2f,"p999_us":%.2f,"errors":0})"
-                    "\n",
+                    R"("p50_us":%.2f,"p99_us":%.2f,"p999_us":%.2f,)",
                     mode, static_cast<unsigned long long>(count), seconds_,
                     static_cast<double>(count) / seconds_, static_cast<unsigned long long>(cpu_used_),
                     latency.quantile(0.5) / 1e3, latency.quantile(0.99) / 1e3, latency.quantile(0.999) / 1e3);
+        if (reply_bytes != 0)
+            std::printf(R"("reply_bytes":%.1f,)",
+                        static_cast<double>(reply_bytes) / static_cast<double>(count));
+        std::puts(R"("errors":0})");
     }
 
 private:

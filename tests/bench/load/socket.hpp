@@ -91,6 +91,16 @@ inline constexpr std::string_view upgrade_request = "GET / HTTP/1.1\r\n"
                                                     "Connection: Upgrade\r\n"
                                                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                                                     "Sec-WebSocket-Version: 13\r\n\r\n";
+/// The same one, which offers permessage-deflate.
+[[nodiscard]] inline std::string upgrade_request_for(compression deflate) {
+    std::string request{upgrade_request};
+    if (deflate == compression::none) return request;
+    request.resize(request.size() - 2);
+    request += "Sec-WebSocket-Extensions: permessage-deflate";
+    if (deflate == compression::no_takeover)
+        request += "; server_no_context_takeover; client_no_context_takeover";
+    return request += "\r\n\r\n";
+}
 inline constexpr std::string_view upgrade_proof = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// True once `head` is the whole answer to `upgrade_request`; anything but an accepted upgrade is a failure.
@@ -101,6 +111,24 @@ inline bool is_upgraded(std::string_view head) {
         throw failure{"the upgrade was refused: " + std::string{head.substr(0, head.find('\r'))}};
     if (end + 4 != head.size()) throw failure{"the server sent frames before any request"};
     return true;
+}
+
+/// Fails where the server has not agreed to just what `upgrade_request_for` offers it: it would be measured
+/// at less work than others, or at more.
+inline void check_agreement(std::string head, compression deflate) {
+    if (deflate == compression::none) return;
+    for (char& each : head)
+        if (each >= 'A' && each <= 'Z') each = static_cast<char>(each - 'A' + 'a');
+    const auto begin = head.find("\r\nsec-websocket-extensions:");
+    const auto line =
+        begin == head.npos ? "" : head.substr(begin + 2, head.find("\r\n", begin + 2) - begin - 2);
+    const auto has = [&line](const char* what) { return line.find(what) != line.npos; };
+    if (!has("permessage-deflate")) throw failure{"the server does not agree to compress"};
+    if (deflate == compression::no_takeover && !has("server_no_context_takeover"))
+        throw failure{"the server keeps its window although it is asked not to"};
+    if (deflate == compression::takeover && has("no_context_takeover"))
+        throw failure{"the server keeps no windows between messages: " + line};
+    if (has("client_max_window_bits")) throw failure{"the server asks for a window unasked"};
 }
 
 /// Where to connect to, from a few source addresses in turn so that ports suffice.
@@ -137,8 +165,9 @@ public:
         const timeval limit{static_cast<time_t>(with.patience / 1'000'000'000), 0};
         ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         if (with.tls) made.secure(with.connections > 1000);
-        const auto* const request = reinterpret_cast<const unsigned char*>(upgrade_request.data());
-        if (made.send(request, upgrade_request.size()) < 0) system_failure("send");
+        const auto request = upgrade_request_for(with.deflate);
+        if (made.send(reinterpret_cast<const unsigned char*>(request.data()), request.size()) < 0)
+            system_failure("send");
         unsigned char head[4096];
         std::size_t size = 0;
         const auto end = now() + with.patience;
@@ -149,6 +178,7 @@ public:
             if (got < 0 && (errno != EAGAIN || now() >= end)) system_failure("waiting for the upgrade");
             if (got > 0) size += static_cast<std::size_t>(got);
         }
+        check_agreement({reinterpret_cast<const char*>(head), size}, with.deflate);
         ::fcntl(socket, F_SETFL, O_NONBLOCK);
         return made;
     }

@@ -56,6 +56,7 @@ private:
     void accept() {
         stream_.read_message_max(message_limit);
         stream_.auto_fragment(false);
+        stream_.set_option(compression);
         stream_.async_accept([self = this->shared_from_this()](error_code error) {
             if (error) return;
             if (self->broadcasts_) everyone.insert(self.get());
@@ -110,6 +111,10 @@ private:
 
     inline static std::unordered_set<peer*> everyone;
 
+public:
+    inline static beast::websocket::permessage_deflate compression;
+
+private:
     beast::websocket::stream<Next> stream_;
     beast::flat_buffer buffer_;
     std::deque<std::shared_ptr<const std::string>> queue_;
@@ -125,10 +130,20 @@ void accept_all(acceptor_type& acceptor, bool broadcasts, More&... next) {
     });
 }
 
+/// As fast as the others compress, with windows of 32 KiB like theirs.
+inline beast::websocket::permessage_deflate compression_for(std::string_view mode) {
+    beast::websocket::permessage_deflate wanted;
+    wanted.server_enable = mode.substr(0, 7) == "deflate";
+    wanted.compLevel = 1;
+    wanted.server_no_context_takeover = wanted.client_no_context_takeover = mode != "deflate-takeover";
+    return wanted;
+}
+
 /// A server on a port of this machine.
 template <class Next, class... More>
 void run(char* port, std::string_view mode, More&... next) {
     asio::io_context io{1};
+    peer<Next>::compression = compression_for(mode);
     acceptor_type acceptor{io,
                            {asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(std::atoi(port))}};
     accept_all<Next>(acceptor, mode == "broadcast", next...);

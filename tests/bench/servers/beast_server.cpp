@@ -1,4 +1,4 @@
-// beast_server PORT [broadcast]
+// beast_server PORT [broadcast|deflate|deflate-takeover]
 
 #include "beast_echo.hpp"
 

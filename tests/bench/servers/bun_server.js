@@ -1,7 +1,9 @@
-// bun bun_server.js PORT [MODE [CERTIFICATE KEY]]: MODE is echo or broadcast
+// bun bun_server.js PORT [MODE [CERTIFICATE KEY]]: MODE is echo, broadcast, deflate or deflate-takeover
 
 const [port, mode, certificate, key] = process.argv.slice(2);
 const broadcasts = mode === 'broadcast';
+const compresses = mode?.startsWith('deflate') ?? false;
+const windows = mode === 'deflate-takeover' ? 'dedicated' : 'shared';
 
 const server = Bun.serve({
   hostname: '127.0.0.1',
@@ -11,14 +13,14 @@ const server = Bun.serve({
     return self.upgrade(request) ? undefined : new Response('this is a WebSocket server', {status: 426});
   },
   websocket: {
-    perMessageDeflate: false,
+    perMessageDeflate: compresses && {compress: windows, decompress: windows},
     maxPayloadLength: 16 * 1024 * 1024,
     open(socket) {
       if (broadcasts) socket.subscribe('all');
     },
     message(socket, data) {
       if (broadcasts) server.publish('all', data);
-      else socket.send(data);
+      else socket.send(data, compresses);
     },
   },
 });

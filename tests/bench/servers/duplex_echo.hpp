@@ -29,6 +29,9 @@ inline void run(char* port, std::string_view mode,
     options.port = static_cast<std::uint16_t>(std::atoi(port));
     options.tls = std::move(tls);
     options.connection.limits.message_bytes = std::size_t{16} << 20;
+    if (mode.starts_with("deflate")) options.deflate.emplace();
+    if (mode == "deflate-takeover")
+        options.deflate->context_takeover = options.deflate->peer_context_takeover = true;
     duplex::server server{io, options};
 
     std::vector<handle> everyone;

@@ -1,5 +1,6 @@
 // node node_ws_server.mjs PORT [MODE [CERTIFICATE KEY]]: the npm package ws, found beside this file or in
-// DUPLEX_BENCH_NODE_PATH. MODE is echo or broadcast.
+// DUPLEX_BENCH_NODE_PATH. MODE is echo, broadcast, deflate or
+// deflate-takeover.
 
 import {readFileSync} from 'node:fs';
 import http from 'node:http';
@@ -18,7 +19,11 @@ const beneath = certificate
 beneath.listen({host: '127.0.0.1', port: Number(port), backlog: 4096});
 const server = new WebSocketServer({
   server: beneath,
-  perMessageDeflate: false,
+  perMessageDeflate: mode?.startsWith('deflate') && {
+    serverNoContextTakeover: mode === 'deflate',
+    clientNoContextTakeover: mode === 'deflate',
+    zlibDeflateOptions: {level: 1},
+  },
   maxPayload: 16 * 1024 * 1024,
 });
 

@@ -13,6 +13,7 @@
 #include <duplex/protocol/closing.hpp>
 #include <duplex/protocol/message_options.hpp>
 
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -22,6 +23,24 @@
 #include <system_error>
 
 namespace duplex::detail {
+
+/// What is going on with an open connection.
+struct situation {
+    bool writing = false;      ///< a write waits for the stream
+    bool batch_out = false;    ///< a batch looks at the window
+    bool paused = false;       ///< a run does not read: the queue is above its watermark
+    bool serving_soon = false; ///< at the end of the loop's turn
+    bool flush_soon = false;   ///< at the end of the loop's turn
+    bool shut = false;         ///< our direction of the transport is ended
+    bool ended = false;        ///< the transport is closed
+    bool released = false;     ///< the owner is gone
+
+    /// None of these: an open connection between two messages.
+    [[nodiscard]] bool ordinary() const noexcept {
+        static_assert(sizeof(situation) == sizeof(std::uint64_t));
+        return std::bit_cast<std::uint64_t>(*this) == 0;
+    }
+};
 
 /// Who waits for a pong.
 class ping_waiter : public listed_waiter<std::error_code, std::chrono::nanoseconds> {

@@ -23,6 +23,7 @@ struct inbox_item {
     kind what = kind::message;
     opcode op = opcode::binary;
     text_is text = text_is::unchecked;
+    bool admitted = false; ///< there was room for it when it was sent
     message_options options;
     close_code code = close_code::normal;
     byte_buffer payload;

@@ -28,7 +28,6 @@
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -451,6 +450,8 @@ private:
     [[nodiscard]] std::error_code error_of(message_fate fate) const noexcept;
     void push_inbox(std::unique_ptr<inbox_item> item);
     void drain_inbox();
+    [[nodiscard]] bool decided_later(const inbox_item& item) const noexcept;
+    void sent_for_another(const inbox_item& item, send_status status);
     void drop_inbox() noexcept;
     /// Whether it may be sent by reference: it lies in the buffer that the reader looks at.
     [[nodiscard]] bool in_window(std::span<const std::byte> payload) const noexcept {
@@ -481,22 +482,6 @@ private:
     std::atomic<std::size_t> inbox_bytes_{0};
     std::atomic<std::size_t> buffered_{0};
 
-    struct situation {
-        bool writing = false;      ///< a write waits for the stream
-        bool batch_out = false;    ///< a batch looks at the window
-        bool paused = false;       ///< a run does not read: the queue is above its watermark
-        bool serving_soon = false; ///< at the end of the loop's turn
-        bool flush_soon = false;   ///< at the end of the loop's turn
-        bool shut = false;         ///< our direction of the transport is ended
-        bool ended = false;        ///< the transport is closed
-        bool released = false;     ///< the owner is gone
-
-        /// None of these: an open connection between two messages.
-        [[nodiscard]] bool ordinary() const noexcept {
-            static_assert(sizeof(situation) == sizeof(std::uint64_t));
-            return std::bit_cast<std::uint64_t>(*this) == 0;
-        }
-    };
     situation is_;
 };
 

@@ -64,6 +64,17 @@ send_status connection_state<Stream>::send_from_elsewhere(opcode op, const messa
     return send_from_elsewhere(item);
 }
 
+/// Whether the connection's own thread is to look for room. A sender who could not be told is not to wait.
+template <class Stream>
+bool connection_state<Stream>::decided_later(const inbox_item& item) const noexcept {
+    switch (session_.when_full(item.options)) {
+    case overflow::by_default:
+    case overflow::fail: return false;
+    case overflow::wait: return item.sent != nullptr;
+    default: return true;
+    }
+}
+
 /// What this thread sent before it came here goes first.
 template <class Stream>
 void connection_state<Stream>::come_here_to_send() {

@@ -84,12 +84,15 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
     item->text = text_is::utf8;
-    item->size = payload.size();
-    const std::size_t before = buffered();
-    // With other policies the connection's own thread decides.
-    const auto policy = session_.when_full(item->options);
-    if ((policy == overflow::fail || policy == overflow::by_default) && !session_.fits(before, item->size))
+    item->size = payload.size() + frame_header_size(payload.size(), session_.self() == role::client);
+    // Counted before it is looked whether it fits, so that of two threads one knows of the other.
+    const std::size_t before = buffered_.load(std::memory_order_relaxed) +
+                               inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
+    item->admitted = session_.fits(before, payload.size());
+    if (!item->admitted && !decided_later(*item)) {
+        inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
         return send_status::queue_full;
+    }
     const std::size_t after = before + item->size;
     push_inbox(std::move(item));
     return after > session_.watermark() ? send_status::above_watermark : send_status::ok;
@@ -220,7 +223,6 @@ send_status connection_state<Stream>::queued(send_status status) {
 
 template <class Stream>
 void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
-    inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
     inbox_item* added = item.release();
     inbox_item* before = inbox_.load(std::memory_order_relaxed);
     do {
@@ -247,8 +249,9 @@ void connection_state<Stream>::drain_inbox() {
         bytes += item->size;
         oldest_first.push(item.release());
     }
-    inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
     while (auto item = oldest_first.pop()) {
+        // Its sender has been told that there is room.
+        session_.admit_all(item->admitted);
         switch (item->what) {
         case inbox_item::kind::message: {
             if (item->sent && (asks_for_more(item->options) || session_.holds_back())) {
@@ -258,10 +261,15 @@ void connection_state<Stream>::drain_inbox() {
             const auto status = item->sent && !may_wait() ? send_status::out_of_memory
                                                           : session_.send(item->op, std::move(item->payload),
                                                                           item->options, item->text);
-            if (item->sent) await_sent(status, *item->sent);
+            if (item->sent)
+                await_sent(status, *item->sent);
+            else
+                sent_for_another(*item, status);
             break;
         }
-        case inbox_item::kind::prepared: (void)session_.send(item->prepared, item->options); break;
+        case inbox_item::kind::prepared:
+            sent_for_another(*item, session_.send(item->prepared, item->options));
+            break;
         case inbox_item::kind::ping: (void)session_.ping(item->payload.bytes()); break;
         case inbox_item::kind::close: {
             const auto error = session_.close(
@@ -276,7 +284,25 @@ void connection_state<Stream>::drain_inbox() {
         }
         }
     }
+    session_.admit_all(false);
     buffered_.store(session_.queued(), std::memory_order_relaxed);
+    inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+}
+
+/// A message is accepted or its sender told. Where neither can be any more the connection doesn't go on
+/// without it.
+template <class Stream>
+void connection_state<Stream>::sent_for_another(const inbox_item& item, send_status status) {
+    // The session tells of what it drops.
+    if (accepted(status) || status == send_status::dropped) return;
+    if (item.options.tag != 0)
+        if (auto* const with = wishes())
+            with->keep({item.options.tag, status == send_status::not_open ? message_fate::lost
+                                                                          : message_fate::dropped});
+    if (!session_.is_open()) return;
+    session_.fail(errc_of(to_error_code(status), errc::out_of_memory));
+    open_.store(false, std::memory_order_release);
+    serve_soon();
 }
 
 template <class Stream>

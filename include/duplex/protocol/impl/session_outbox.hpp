@@ -68,6 +68,7 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
     const std::size_t before = queued() - (old != nullptr ? old->framed : 0);
     const std::size_t waiting = outbox_ ? outbox_->count() - (old != nullptr ? 1 : 0) : 0;
     const auto room = [&](std::size_t less_bytes, std::size_t less_messages) {
+        if (admits_all_) return true;
         return fits(before - less_bytes, size) &&
                (at_once || waiting - less_messages < options_->limits.queue_messages);
     };

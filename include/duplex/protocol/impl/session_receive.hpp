@@ -154,7 +154,8 @@ inline event session::end_frame(detail::receiving& in, std::span<std::byte> piec
 }
 
 inline void session::received_direct(std::size_t size) noexcept {
-    if (size == 0 || !receiving_) return;
+    // Without a frame there was a failure in between, and the bytes are nobody's.
+    if (size == 0 || !receiving_ || !receiving_->in_frame) return;
     detail::receiving& in = *receiving_;
     bytes_received();
     const std::size_t offset = in.decoder.offset();
@@ -162,10 +163,12 @@ inline void session::received_direct(std::size_t size) noexcept {
     const frame_header& header = in.decoder.header();
     const bool frame_ends = in.decoder.remaining() == 0;
     const errc broken = in.assembler.commit_direct(size, header, offset, frame_ends && header.fin);
-    if (broken != errc{})
+    if (broken != errc{}) {
         fail(broken);
-    else
+        in.assembler.release();
+    } else {
         in.message_ready = frame_ends;
+    }
 }
 
 /// RFC 6455 5.4: control frames may come between the fragments of a message; they are handled at once and
@@ -236,6 +239,10 @@ DUPLEX_RARE inline event session::fail_now(errc why) noexcept {
     fail(why);
     if (receiving_) receiving_->assembler.release();
     return failure_pending_ ? report_failure() : event{};
+}
+
+DUPLEX_RARE inline event session::fail_now(send_status unsent) noexcept {
+    return fail_now(errc_of(to_error_code(unsent), errc::out_of_memory));
 }
 
 DUPLEX_RARE inline event session::report_failure() noexcept {

@@ -89,7 +89,7 @@ inline send_status session::push_compressed(opcode op, bool fin, byte_buffer&& c
 
 /// Whether so many bytes more may be queued, and a queue to take them.
 DUPLEX_ALWAYS_INLINE send_status session::admit(std::size_t size) noexcept {
-    if (!fits(queued(), size)) [[unlikely]]
+    if (!fits(queued(), size) && !admits_all_) [[unlikely]]
         return send_status::queue_full;
     return open_queue() ? send_status::ok : send_status::out_of_memory;
 }
@@ -116,7 +116,7 @@ inline send_status session::send(const prepared_message& message) noexcept {
     // Its text was checked when it was made.
     const auto payload = message.payload();
     if (self_ == role::client)
-        return send_data(message.op(), text_is::utf8, compression::automatic, payload,
+        return send_data(message.op(), text_is::utf8, message.how(), payload,
                          [&](const frame_header& header) { return queue_->push_copy(header, payload); });
     if (!closing_.may_send()) return send_status::not_open;
     if (in_the_way_ != 0) [[unlikely]]

@@ -51,7 +51,6 @@ public:
         return text ? text : "unknown reason";
     }
 
-private:
     /// Emptying an empty queue costs some hundred instructions, to look into it a tenth of that.
     static void clear() noexcept {
         if (ERR_peek_error() != 0) ERR_clear_error();

@@ -77,6 +77,9 @@ public:
                 total += size;
                 if (result == 1) {
                     gave_ = true;
+                    unheard_ = 0;
+                    // What a good read left behind is no reason why the next one finds nothing.
+                    openssl_errors::clear();
                     // To be told so by OpenSSL costs as much as a small record.
                     if (short_ && input_.empty() && SSL_has_pending(ssl_.get()) == 0) break;
                     continue;
@@ -148,8 +151,14 @@ public:
     std::string explanation() const override { return explanation_; }
 
 private:
-    /// Reads of the transport in one turn: a peer may send without end what gives nothing to read.
+    /// Reads of the transport in one turn: a peer may send without end what gives little to read.
     static constexpr unsigned most_reads = 16;
+    /// Bytes of an established connection that give nothing to read: four of the largest records. A peer that
+    /// sends more, of KeyUpdates say, only wants to keep us busy.
+    static constexpr std::size_t most_unheard = std::size_t{64} * 1024;
+    /// Bytes that the transport had no room for. What the application writes stays far below; what OpenSSL
+    /// answers by itself must as well.
+    static constexpr std::size_t most_unsent = std::size_t{512} * 1024;
 
     explicit tls_layer(ssl_ptr ssl) noexcept
         : ssl_{std::move(ssl)} {}
@@ -266,7 +275,7 @@ private:
             if (output_.empty()) collecting_.refill();
             const auto room = collecting_.bytes();
             // Behind what the transport had no room for everything has to wait.
-            if (!output_.empty() || room.empty()) return output_.append(bytes);
+            if (!output_.empty() || room.empty()) return collect_more(bytes);
             const auto size = std::min(bytes.size(), room.size() - collected_);
             std::memcpy(room.data() + collected_, bytes.data(), size);
             collected_ += size;
@@ -274,6 +283,19 @@ private:
             if (collected_ == room.size()) (void)send();
         }
         return true;
+    }
+
+    [[nodiscard]] bool collect_more(std::span<const std::byte> bytes) noexcept {
+        if (sent_ > output_.size() / 2) {
+            std::memmove(output_.data(), output_.data() + sent_, output_.size() - sent_);
+            output_.shrink(sent_);
+            sent_ = 0;
+        }
+        if (output_.size() > most_unsent) {
+            broken_ = make_error_code(errc::tls_record_invalid);
+            return true;
+        }
+        return output_.append(bytes);
     }
 
     /// Writes what was collected; false where some is left.
@@ -361,7 +383,12 @@ private:
     [[nodiscard]] int give(std::span<std::byte> into) noexcept {
         if (input_.empty() && !dry_ && !broken_ && !ended_) refill();
         if (input_.empty()) return ended_ ? 0 : -1;
+        if (established_ && unheard_ > most_unheard) {
+            broken_ = make_error_code(errc::tls_record_invalid);
+            return -1;
+        }
         const auto size = std::min(into.size(), input_.size());
+        unheard_ += size;
         std::memcpy(into.data(), input_.data(), size);
         input_ = input_.subspan(size);
         return static_cast<int>(size);
@@ -419,6 +446,7 @@ private:
     std::error_code broken_;           ///< what the transport said
     std::error_code failure_;          ///< why nothing more can be read
     std::string explanation_;
+    std::size_t unheard_ = 0; ///< bytes since the last that gave something to read
     // Of this turn:
     unsigned reads_ = 0;    ///< of the transport
     bool dry_ = false;      ///< the transport has said that it has no more
