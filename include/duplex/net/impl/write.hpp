@@ -297,8 +297,8 @@ void connection_state<Stream>::sent_for_another(const inbox_item& item, send_sta
     if (accepted(status) || status == send_status::dropped) return;
     if (item.options.tag != 0)
         if (auto* const with = wishes())
-            with->keep({item.options.tag, status == send_status::not_open ? message_fate::lost
-                                                                          : message_fate::dropped});
+            with->keep({item.options.tag,
+                        status == send_status::not_open ? message_fate::lost : message_fate::dropped});
     if (!session_.is_open()) return;
     session_.fail(errc_of(to_error_code(status), errc::out_of_memory));
     open_.store(false, std::memory_order_release);
