@@ -103,6 +103,23 @@ TEST_CASE("a deadline can be moved and dropped") {
     CHECK(f.wheel.empty());
 }
 
+TEST_CASE("ticking when the wheel says keeps every deadline within the resolution") {
+    const auto wait = GENERATE(values<std::chrono::milliseconds>(
+        {0ms, 1ms, 126ms, 127ms, 128ms, 249ms, 250ms, 251ms, 377ms, 9'999ms, 64'001ms}));
+    CAPTURE(wait.count());
+    wheel_fixture f;
+    timer one;
+    f.wheel.schedule(one, start + wait);
+    while (one.calls == 0) {
+        const auto next = f.wheel.next_tick();
+        REQUIRE(next > f.now);
+        REQUIRE(next <= f.now + timer_wheel::resolution);
+        f.advance(next - f.now);
+    }
+    CHECK(one.at >= start + wait);
+    CHECK(one.at <= start + wait + timer_wheel::resolution);
+}
+
 TEST_CASE("a deadline that has passed already comes with the next tick") {
     wheel_fixture f;
     timer late;

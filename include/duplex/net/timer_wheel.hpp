@@ -13,7 +13,7 @@ namespace duplex {
 /// only what is due. Pure: it is told the time. One thread at a time.
 class timer_wheel {
 public:
-    /// Deadlines are met at most this much late, never early.
+    /// Deadlines are met at most this much late, never early, where `advance` is called at each `next_tick`.
     static constexpr std::chrono::milliseconds resolution{250};
 
     /// One deadline. It must be cancelled before it is destroyed.
@@ -44,6 +44,8 @@ public:
     timer_wheel& operator=(const timer_wheel&) = delete;
 
     [[nodiscard]] time_point now() const noexcept { return now_; }
+    /// When the next deadlines can be met.
+    [[nodiscard]] time_point next_tick() const noexcept { return time_point{(tick_ + 1) * resolution}; }
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
     [[nodiscard]] std::size_t size() const noexcept { return count_; }
 

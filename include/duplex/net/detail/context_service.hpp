@@ -133,7 +133,7 @@ private:
         explicit ticker_on(const Executor& executor)
             : timer_{executor} {}
         void wait(context_service& of) override {
-            timer_.expires_after(timer_wheel::resolution);
+            timer_.expires_at(of.wheel_.next_tick());
             timer_.async_wait([&of](const std::error_code& error) {
                 if (!error) of.on_tick();
             });
