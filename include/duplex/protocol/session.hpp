@@ -433,9 +433,7 @@ private:
     [[nodiscard]] send_status begin_control(opcode op, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status queue_close(close_code code, std::string_view reason) noexcept;
     [[nodiscard]] send_status push_close(std::span<const std::byte> body) noexcept;
-    [[nodiscard]] event fail_now(send_status unsent) noexcept {
-        return fail_now(errc_of(to_error_code(unsent), errc::out_of_memory));
-    }
+    [[nodiscard]] event fail_now(send_status unsent) noexcept;
     [[nodiscard]] bool make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status admit(std::size_t size) noexcept;
     [[nodiscard]] send_status admitted() noexcept;

@@ -243,6 +243,10 @@ DUPLEX_RARE inline event session::fail_now(errc why) noexcept {
     return failure_pending_ ? report_failure() : event{};
 }
 
+DUPLEX_RARE inline event session::fail_now(send_status unsent) noexcept {
+    return fail_now(errc_of(to_error_code(unsent), errc::out_of_memory));
+}
+
 DUPLEX_RARE inline event session::report_failure() noexcept {
     failure_pending_ = false;
     const close_code code = close_code_for(error_);
