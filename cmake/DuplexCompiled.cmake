@@ -4,7 +4,8 @@
 
 if(NOT TARGET duplex_compiled)
     set(duplex_compiled_sources "")
-    foreach(header asio/impl/src.hpp duplex/impl/server.hpp duplex/impl/tcp_connection.hpp duplex/impl/websocket.hpp)
+    foreach(header asio/impl/src.hpp duplex/impl/blocking_client.hpp duplex/impl/server.hpp duplex/impl/tcp_connection.hpp
+                   duplex/impl/websocket.hpp)
         string(MAKE_C_IDENTIFIER "${header}" source)
         set(source "${CMAKE_CURRENT_BINARY_DIR}/duplex_compiled/${source}.cpp")
         set(text "#include <${header}>\n")

@@ -1,4 +1,4 @@
-#include <duplex/duplex.hpp>
+#include <duplex/websocket.hpp>
 #include <iostream>
 
 int main() {

@@ -3,6 +3,7 @@
 #include <duplex/core/backoff.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/core/phase.hpp>
+#include <duplex/detail/compiled.hpp>
 #include <duplex/detail/kept_messages.hpp>
 #include <duplex/handshake/outcome.hpp>
 #include <duplex/net/connect_options.hpp>
@@ -154,8 +155,10 @@ private:
     void wait(backoff::duration delay);
     void stop_waiting() noexcept;
     void wait_over();
-    void on_deadline() noexcept override;
-    void on_shutdown() noexcept override;
+    // Inline already here: else a compiler takes the first of them for the one beside which the class's table
+    // is to be made, and makes all it refers to in every program.
+    DUPLEX_FUNCTION void on_deadline() noexcept override;
+    DUPLEX_FUNCTION void on_shutdown() noexcept override;
 
     /// Whether a message sent now is kept. Any thread, under the lock.
     [[nodiscard]] bool must_keep() const noexcept;

@@ -7,6 +7,7 @@
 #error "duplex/impl/src.hpp is for programs that define DUPLEX_COMPILED everywhere"
 #endif
 
+#include <duplex/impl/blocking_client.hpp>
 #include <duplex/impl/server.hpp>
 #include <duplex/impl/tcp_connection.hpp>
 #include <duplex/impl/websocket.hpp>

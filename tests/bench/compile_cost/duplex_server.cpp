@@ -1,4 +1,4 @@
-#include <duplex/duplex.hpp>
+#include <duplex/server.hpp>
 
 int main() {
     asio::io_context io;

@@ -85,7 +85,7 @@ public:
     using lasts = void;
 
     bool consume(connection_state<Stream>& state) override {
-        while (const event found = state.session_.next()) {
+        while (const event found = state.session_.next_in_line()) {
             switch (found.what) {
             case event::kind::message: on_message(message::received(found.op, found.payload)); break;
             case event::kind::fragment:

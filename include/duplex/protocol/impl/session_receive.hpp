@@ -9,7 +9,7 @@ namespace duplex {
 
 /// Most messages come whole: they are found here without the steps below. False where anything else comes
 /// next.
-inline bool session::next_whole(event& found) noexcept {
+DUPLEX_ALWAYS_INLINE bool session::next_whole(event& found) noexcept {
     if (!closing_.may_receive() || options_->deliver_fragments) return false;
     frame_decoder::whole_message message;
     if (!frame_decoder::take_whole(self_, window_, message, options_->limits.message_bytes)) return false;
@@ -25,7 +25,9 @@ inline bool session::next_whole(event& found) noexcept {
     return true;
 }
 
-inline event session::next() noexcept {
+DUPLEX_NEVER_INLINE inline event session::next() noexcept { return next_in_line(); }
+
+DUPLEX_ALWAYS_INLINE event session::next_in_line() noexcept {
     event found;
     if (!receiving_ && !failure_pending_) [[likely]] {
         if (window_.empty() || next_whole(found)) return found;
@@ -34,7 +36,7 @@ inline event session::next() noexcept {
     return found;
 }
 
-inline event session::next_of_any_kind() noexcept {
+DUPLEX_NEVER_INLINE inline event session::next_of_any_kind() noexcept {
     if (receiving_) release_delivered();
     if (failure_pending_) [[unlikely]]
         return report_failure();
