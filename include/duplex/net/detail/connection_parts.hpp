@@ -92,7 +92,8 @@ struct waiters {
 struct send_wishes {
     waiter_list<std::error_code> sent; ///< keys: tags of our own
     room_queue for_room;
-    std::deque<told_fate> fates; ///< of the application's messages, not told yet
+    time_point earliest = no_deadline; ///< when one of those has waited too long
+    std::deque<told_fate> fates;       ///< of the application's messages, not told yet
     std::uint64_t tags = 0;
     bool low_water = false;
 

@@ -26,6 +26,7 @@
 
 #include <asio/buffer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -441,6 +442,8 @@ private:
                                     std::unique_ptr<inbox_item>& item);
     void come_here_to_send();
     void send_in_turn(std::unique_ptr<inbox_item> item);
+    void await_room(std::unique_ptr<inbox_item> item);
+    void expire_waiting(time_point now);
     void give_room();
     void take_news();
     void end_wishes(std::error_code error);
@@ -448,9 +451,16 @@ private:
     void last_turn();
     [[nodiscard]] send_wishes* wishes() noexcept;
     [[nodiscard]] std::error_code error_of(message_fate fate) const noexcept;
-    void push_inbox(std::unique_ptr<inbox_item> item);
+    void refused();
+    [[nodiscard]] bool push_inbox(std::unique_ptr<inbox_item>& item);
+    [[nodiscard]] inbox_item* empty_inbox(bool close) noexcept;
+    /// What the inbox of a connection that has ended holds: no item lies there.
+    [[nodiscard]] inbox_item* closed_inbox() noexcept { return reinterpret_cast<inbox_item*>(&inbox_); }
     void drain_inbox();
-    [[nodiscard]] bool decided_later(const inbox_item& item) const noexcept;
+    /// So many times `limits::queue_bytes` come from other threads before a message is refused that is not to
+    /// be: what can be dropped for it is only found on this one.
+    static constexpr std::size_t inbox_share = 4;
+    [[nodiscard]] bool decided_later(const inbox_item& item, std::size_t coming) const noexcept;
     void sent_for_another(const inbox_item& item, send_status status);
     void drop_inbox() noexcept;
     /// Whether it may be sent by reference: it lies in the buffer that the reader looks at.
