@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -276,6 +277,52 @@ TEST_CASE("low water is told once the peer reads again, whoever has sent") {
     CHECK(one.low_water == 1);
     one.let_go();
     CHECK(one.low_water == 1);
+}
+
+namespace {
+
+/// A run that takes the one kind of news, and one that takes the other.
+struct takes_fates {
+    int& messages;
+    int& told;
+    void on_message(const message&) const { ++messages; }
+    void on_fate(std::uint64_t, message_fate) const { ++told; }
+};
+struct takes_low_water {
+    int& messages;
+    int& told;
+    void on_message(const message&) const { ++messages; }
+    void on_low_water() const { ++told; }
+};
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a run is told the news that it takes, and what it doesn't keeps nobody busy", "",
+                   takes_fates, takes_low_water) {
+    auto options = without_deadlines();
+    options.limits.queue_watermark = 1000;
+    stuck one{options, false};
+    int messages = 0;
+    int told = 0;
+    one.it->async_run(TestType{messages, told}, one.ended.handler());
+    one.run();
+    inside(one.io, [&] {
+        one.it->send(std::string(900, 'x'), {.tag = 1});
+        CHECK(one.it->send(std::string(900, 'x'), {.tag = 2}) == send_status::above_watermark);
+    });
+    // While the queue is above its watermark nothing is read.
+    one.comes(opcode::text, "one");
+    one.comes(opcode::text, "two");
+    one.it->stream().capacity(0);
+    one.io.restart();
+    std::size_t turns = 0;
+    while (turns < 1000 && one.io.poll_one() != 0)
+        ++turns;
+    REQUIRE(turns < 1000);
+    CHECK(messages == 2);
+    CHECK(told == (std::is_same_v<TestType, takes_fates> ? 2 : 1));
+    // What the run doesn't take is there to be asked for.
+    CHECK(one.it->next_fate().has_value() == std::is_same_v<TestType, takes_low_water>);
 }
 
 TEST_CASE("an async_send whose time is over while it waits for room is not sent") {

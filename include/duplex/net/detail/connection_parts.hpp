@@ -97,7 +97,6 @@ struct send_wishes {
     std::uint64_t tags = 0;
     bool low_water = false;
 
-    [[nodiscard]] bool has_news() const noexcept { return low_water || !fates.empty(); }
     /// Without memory for it a fate is not told.
     void keep(const told_fate& told) noexcept {
         (void)nothrow([&] { fates.push_back(told); });

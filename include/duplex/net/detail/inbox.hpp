@@ -35,6 +35,10 @@ struct inbox_item {
     time_point expires = no_deadline;               ///< while it waits for room
 };
 
+/// So many times `limits::queue_bytes` come from other threads before a message is refused that is not to be:
+/// what can be dropped for it is only found on the connection's own.
+inline constexpr std::size_t inbox_share = 4;
+
 /// Items on their way from the inbox. Those still in it when it goes are dropped.
 class inbox_chain {
 public:

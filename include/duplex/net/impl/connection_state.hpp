@@ -55,17 +55,19 @@ public:
     const bool keeps_window; ///< a batch: the window stays until the batch is done with
     const bool whole_life;   ///< a run: it ends with the connection, and reads only while the queue has room
     const bool fragments;    ///< takes pieces of messages
-    const bool takes_news;   ///< is told what becomes of messages
+    const bool takes_fates;  ///< is told what becomes of messages
+    const bool takes_low_water;
 
     /// Tells what is known of messages.
     virtual void tell(connection_state<Stream>&) {}
 
 protected:
-    reader(bool keeps, bool whole, bool takes_fragments, bool news = false) noexcept
+    reader(bool keeps, bool whole, bool takes_fragments, bool fates = false, bool low_water = false) noexcept
         : keeps_window{keeps}
         , whole_life{whole}
         , fragments{takes_fragments}
-        , takes_news{news} {}
+        , takes_fates{fates}
+        , takes_low_water{low_water} {}
     ~reader() = default;
 };
 
@@ -457,9 +459,6 @@ private:
     /// What the inbox of a connection that has ended holds: no item lies there.
     [[nodiscard]] inbox_item* closed_inbox() noexcept { return reinterpret_cast<inbox_item*>(&inbox_); }
     void drain_inbox();
-    /// So many times `limits::queue_bytes` come from other threads before a message is refused that is not to
-    /// be: what can be dropped for it is only found on this one.
-    static constexpr std::size_t inbox_share = 4;
     [[nodiscard]] bool decided_later(const inbox_item& item, std::size_t coming) const noexcept;
     void sent_for_another(const inbox_item& item, send_status status);
     void drop_inbox() noexcept;

@@ -176,13 +176,16 @@ void connection_state<Stream>::take_news() {
         found->complete(completion::post, error_of(told->fate));
     }
     // Whoever runs it may want to know of low water without ever having had another wish.
-    const bool fallen = session_.take_low_water();
-    if (fallen && reader_ && reader_->takes_news) (void)wishes();
+    if (session_.take_low_water() && (reader_ ? reader_->takes_low_water : seldom_ && seldom_->wishes))
+        if (auto* const with = wishes()) with->low_water = true;
     if (!seldom_ || !seldom_->wishes) return;
-    auto& with = *seldom_->wishes;
-    if (fallen) with.low_water = true;
-    if (!is_.ended) give_room();
-    if (with.has_news() && reader_ && reader_->takes_news && !is_.ended) serve_soon();
+    if (is_.ended) return;
+    give_room();
+    // Only for what it takes: for anything else it would be served for ever.
+    const auto& with = *seldom_->wishes;
+    if (reader_ &&
+        ((with.low_water && reader_->takes_low_water) || (!with.fates.empty() && reader_->takes_fates)))
+        serve_soon();
 }
 
 template <class Stream>
@@ -217,8 +220,8 @@ void connection_state<Stream>::end_wishes(std::error_code error) {
 template <class Stream>
 void connection_state<Stream>::end_reader() {
     if (!reader_) return;
-    const bool tells =
-        reader_->takes_news && !is_.released && seldom_ && seldom_->wishes && !seldom_->wishes->fates.empty();
+    const bool tells = reader_->takes_fates && !is_.released && seldom_ && seldom_->wishes &&
+                       !seldom_->wishes->fates.empty();
     if (tells) return defer();
     const bool clean = ended_cleanly() && !result().error;
     retire_reader(reader_->whole_life && clean ? std::error_code{} : final_error());
