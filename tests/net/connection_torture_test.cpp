@@ -257,7 +257,7 @@ private:
         case 1: status = handle.send(text); break;
         case 2: {
             byte_buffer own;
-            REQUIRE(own.append(bytes));
+            if (!own.append(bytes)) return true;
             status = handle.send(opcode::text, std::move(own));
             break;
         }
