@@ -8,6 +8,7 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -295,16 +296,15 @@ struct takes_low_water {
     void on_low_water() const { ++told; }
 };
 
-} // namespace
-
-TEMPLATE_TEST_CASE("a run is told the news that it takes, and what it doesn't keeps nobody busy", "",
-                   takes_fates, takes_low_water) {
+/// Both kinds come, amid messages.
+template <class Handlers>
+void run_amid_news() {
     auto options = without_deadlines();
     options.limits.queue_watermark = 1000;
     stuck one{options, false};
     int messages = 0;
     int told = 0;
-    one.it->async_run(TestType{messages, told}, one.ended.handler());
+    one.it->async_run(Handlers{messages, told}, one.ended.handler());
     one.run();
     inside(one.io, [&] {
         one.it->send(std::string(900, 'x'), {.tag = 1});
@@ -320,9 +320,16 @@ TEMPLATE_TEST_CASE("a run is told the news that it takes, and what it doesn't ke
         ++turns;
     REQUIRE(turns < 1000);
     CHECK(messages == 2);
-    CHECK(told == (std::is_same_v<TestType, takes_fates> ? 2 : 1));
+    CHECK(told == (std::is_same_v<Handlers, takes_fates> ? 2 : 1));
     // What the run doesn't take is there to be asked for.
-    CHECK(one.it->next_fate().has_value() == std::is_same_v<TestType, takes_low_water>);
+    CHECK(one.it->next_fate().has_value() == std::is_same_v<Handlers, takes_low_water>);
+}
+
+} // namespace
+
+TEST_CASE("a run is told the news that it takes, and what it doesn't keeps nobody busy") {
+    SECTION("fates") { run_amid_news<takes_fates>(); }
+    SECTION("low water") { run_amid_news<takes_low_water>(); }
 }
 
 TEST_CASE("an async_send whose time is over while it waits for room is not sent") {
@@ -487,4 +494,53 @@ TEST_CASE(
     one.it.reset();
     one.run();
     CHECK(one.said() == said_frames{{1, "last words"}, {8, close_payload(1001)}});
+}
+
+TEST_CASE("what is sent behind a close is refused, however it is sent") {
+    const bool elsewhere = GENERATE(false, true);
+    stuck one;
+    ending<> plain;
+    ending<> wishing;
+    from(elsewhere, one, [&] {
+        CHECK(one.it->send("before", {.tag = 1}) == send_status::ok);
+        CHECK_FALSE(one.it->close(close_code{4000}, "bye"));
+        CHECK(one.it->send("behind") == send_status::not_open);
+        CHECK(one.it->send("behind", {.tag = 2}) == send_status::not_open);
+        CHECK(one.it->send(prepared_message::text("behind")) == send_status::not_open);
+        CHECK(one.it->handle().send("behind") == send_status::not_open);
+        CHECK(one.it->ping() == send_status::not_open);
+        one.it->async_send("behind", plain.handler());
+        one.it->async_send("behind", message_options{.key = 1}, wishing.handler());
+        CHECK_FALSE(one.it->close(close_code{4001}));
+    });
+    CHECK(plain.failed_with(errc::not_open));
+    CHECK(wishing.failed_with(errc::not_open));
+    one.let_go();
+    CHECK(one.said() == said_frames{{1, "before"}, {8, close_payload(4000, "bye")}});
+    CHECK(one.told == fates{{1, message_fate::written}});
+}
+
+TEST_CASE("a flood of Pings while the queue is full is answered within bounds, and harms no message") {
+    const auto policy = GENERATE(overflow::fail, overflow::drop_oldest, overflow::wait);
+    stuck one{small_queue(policy)};
+    inside(one.io, [&] {
+        CHECK(one.it->send("begun, and a little longer", {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send(big, {.tag = 2}) == send_status::ok);
+    });
+    octets flood;
+    for (int i = 0; i < 10'000; ++i)
+        flood += one.frame(opcode::ping, std::to_string(i) + std::string(100, 'p'));
+    one.peer.send(flood);
+    one.run();
+    CHECK(buffered(one) < 5'000);
+    CHECK(one.told.empty());
+    one.let_go();
+    const auto said = one.said();
+    // Pongs go ahead of what has not begun; what comes last is the most recent.
+    REQUIRE(said.size() >= 3);
+    CHECK(said.front() == std::pair<unsigned, std::string>{1, "begun, and a little longer"});
+    CHECK(std::count_if(said.begin(), said.end(), [](const auto& each) { return each.second == big; }) == 1);
+    CHECK(std::any_of(said.begin(), said.end(),
+                      [](const auto& each) { return each.second.starts_with("9999p"); }));
+    CHECK(one.told == fates{{1, message_fate::written}, {2, message_fate::written}});
 }
