@@ -491,9 +491,11 @@ TEST_CASE(
     one.let_go();
     const auto handle = one.it->handle();
     CHECK(handle.send("last words") == send_status::ok);
+    const bool closes = GENERATE(false, true);
+    if (closes) CHECK_FALSE(handle.close(close_code{4000}));
     one.it.reset();
     one.run();
-    CHECK(one.said() == said_frames{{1, "last words"}, {8, close_payload(1001)}});
+    CHECK(one.said() == said_frames{{1, "last words"}, {8, close_payload(closes ? 4000 : 1001)}});
 }
 
 TEST_CASE("what is sent behind a close is refused, however it is sent") {

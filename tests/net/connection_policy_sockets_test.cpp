@@ -20,7 +20,7 @@ using namespace duplex::testing;
 
 namespace {
 
-constexpr std::uint64_t count = 200;
+constexpr std::uint64_t count = 400;
 constexpr std::size_t payload = 5'000;
 
 [[nodiscard]] connection_options hundred_kilobytes(overflow when_full) {
@@ -42,7 +42,7 @@ constexpr std::size_t payload = 5'000;
 template <class Stream>
 struct stalled : socket_fixture<Stream> {
     explicit stalled(overflow policy)
-        : socket_fixture<Stream>{hundred_kilobytes(policy), 10'000} {
+        : socket_fixture<Stream>{hundred_kilobytes(policy), 100'000} {
         this->open();
         this->it->async_run(noting{told, low_water, then}, ended.handler());
     }
@@ -76,7 +76,7 @@ struct stalled : socket_fixture<Stream> {
         static_cast<void>(this->it->close());
         this->peer.non_blocking(true);
         octets wire;
-        std::array<char, 10'000> memory;
+        std::array<char, 100'000> memory;
         std::error_code error;
         while (!error || error == asio::error::would_block) {
             turn();
@@ -196,7 +196,7 @@ void each_policy() {
         // A Close would not wait for those that wait for room.
         one.peer.non_blocking(true);
         octets wire;
-        std::array<char, 10'000> memory;
+        std::array<char, 100'000> memory;
         while (done.size() < count) {
             one.turn();
             std::error_code error;

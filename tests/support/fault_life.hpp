@@ -77,6 +77,10 @@ public:
     }
 
     void live() {
+        begin();
+        go_on();
+    }
+    void begin() {
         server_->async_accept(plan_.accept, all_.once([this](std::error_code error) {
             if (!error) serve();
         }));
@@ -84,6 +88,9 @@ public:
                                  all_.once([this](std::error_code error) {
                                      if (!error) talk();
                                  }));
+    }
+    /// Again where something was thrown.
+    void go_on() {
         both_.run();
         // Long enough for every deadline there is.
         for (int i = 0; i < 30; ++i)
@@ -101,6 +108,15 @@ public:
             CHECK((*each)->buffered_amount() == 0);
             CHECK_FALSE((*each)->stream().is_open());
         }
+    }
+    /// Ends it where operations may have thrown instead of beginning.
+    void check_destroyed() {
+        ask_for_fates();
+        server_.reset();
+        client_.reset();
+        both_.run();
+        CHECK(all_.ended() <= all_.begun());
+        CHECK(fates_ <= tagged_);
     }
     [[nodiscard]] bool went_well() const {
         if (plan_.closes == fault_plan::closer::destroys_in_callback) return destroyed_;

@@ -162,9 +162,9 @@ void connection_state<Stream>::release() noexcept {
         if (!opening_->refused) end();
         return;
     }
+    // What other threads have sent goes like the rest.
+    drain_inbox();
     if (session_.is_open()) {
-        // What other threads have sent goes like the rest.
-        drain_inbox();
         // The peer learns that we go, if its end of the line is free.
         (void)session_.close(close_code::going_away);
         if (!is_.writing) write_queued();

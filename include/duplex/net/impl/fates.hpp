@@ -184,7 +184,7 @@ void connection_state<Stream>::take_news() {
     // Only for what it takes: for anything else it would be served for ever.
     const auto& with = *seldom_->wishes;
     if (reader_ &&
-        ((with.low_water && reader_->takes_low_water) || (!with.fates.empty() && reader_->takes_fates)))
+        ((with.low_water && reader_->takes_low_water) || (with.has_fates() && reader_->takes_fates)))
         serve_soon();
 }
 
@@ -220,8 +220,8 @@ void connection_state<Stream>::end_wishes(std::error_code error) {
 template <class Stream>
 void connection_state<Stream>::end_reader() {
     if (!reader_) return;
-    const bool tells = reader_->takes_fates && !is_.released && seldom_ && seldom_->wishes &&
-                       !seldom_->wishes->fates.empty();
+    const bool tells =
+        reader_->takes_fates && !is_.released && seldom_ && seldom_->wishes && seldom_->wishes->has_fates();
     if (tells) return defer();
     const bool clean = ended_cleanly() && !result().error;
     retire_reader(reader_->whole_life && clean ? std::error_code{} : final_error());
