@@ -1,6 +1,7 @@
 #include <duplex/net/connection.hpp>
 
 #include "support/connected.hpp"
+#include "support/fault_life.hpp"
 
 #include <duplex/test/fail_count.hpp>
 
@@ -171,4 +172,38 @@ TEST_CASE("whatever step fails under scripted frames, a run ends once") {
     CHECK(messages == 3);
     CHECK(clean);
     CHECK(failures > 5);
+}
+
+TEST_CASE("whatever step fails while messages wait for room, each has one fate") {
+    fault_plan plan;
+    plan.client.limits.queue_bytes = 30'000;
+    plan.client.limits.queue_watermark = 10'000;
+    plan.client.limits.commit_bytes = 5'000;
+    plan.client.when_full = overflow::wait;
+    plan.sizes = {5, 20'000, 200};
+    plan.closes = GENERATE(fault_plan::closer::client, fault_plan::closer::server);
+    fail_each_step(plan);
+}
+
+TEST_CASE("whatever step fails while both ends close, each operation ends once") {
+    fault_plan plan;
+    plan.sizes = {5, 70'000};
+    plan.closes = fault_plan::closer::both;
+    plan.client_reads = GENERATE(fault_plan::reading::batches, fault_plan::reading::messages);
+    fail_each_step(plan);
+}
+
+TEST_CASE("whatever step fails while messages come and go in fragments, each operation ends once") {
+    fault_plan plan;
+    plan.server.deliver_fragments = true;
+    plan.client.fragment_bytes = 1'000;
+    plan.sizes = {5, 30'000};
+    fail_each_step(plan);
+}
+
+TEST_CASE("whatever step fails before both ends are destroyed in a callback, each operation ends once") {
+    fault_plan plan;
+    plan.closes = fault_plan::closer::destroys_in_callback;
+    plan.sizes = {5, 30'000};
+    fail_each_step(plan);
 }

@@ -3,6 +3,7 @@
 // What operations do where memory runs out while they begin: each ends once, or threw.
 
 #include "support/connected.hpp"
+#include "support/fault_life.hpp"
 #include "support/system_faults.hpp"
 
 #if defined(DUPLEX_TESTING_FAULTS)
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <new>
 #include <thread>
+#include <utility>
 
 using namespace duplex;
 using namespace duplex::testing;
@@ -97,6 +99,43 @@ TEST_CASE("a Close that finds no memory leaves the connection open, to be closed
     pair.run();
     CHECK(pair.client_end.well());
     CHECK(pair.server_end.well());
+}
+
+TEST_CASE(
+    "whatever allocation fails in a life, each operation ends at most once, and the ends can be destroyed") {
+    fault_plan plan;
+    plan.sizes = {5, 30'000};
+    plan.capacity = GENERATE(values<std::size_t>({0, 10'000}));
+    plan.closes = GENERATE(fault_plan::closer::client, fault_plan::closer::server);
+    if (GENERATE(false, true)) {
+        plan.client.limits.queue_bytes = 40'000;
+        plan.client.limits.commit_bytes = 5'000;
+        plan.client.when_full = overflow::wait;
+    }
+    bool well = false;
+    long enough = 0;
+    for (bool ran_out = true; ran_out; ++enough) {
+        CAPTURE(enough);
+        fault_life life{plan, test::fail_count{0}};
+        {
+            const scarce_memory memory{enough, 1};
+            bool begun = false;
+            for (bool again = true; again;) {
+                again = false;
+                try {
+                    if (!std::exchange(begun, true)) life.begin();
+                    life.go_on();
+                } catch (const std::bad_alloc&) {
+                    again = true;
+                }
+            }
+            ran_out = memory.ran_out();
+        }
+        well = life.went_well();
+        life.check_destroyed();
+    }
+    CHECK(well);
+    CHECK(enough > 20);
 }
 
 #endif

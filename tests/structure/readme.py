@@ -2,7 +2,8 @@
 DIRECTORY` shows in a copy of a small tree that each check notices.
 
 Each block of C++ must stand line by line in a program of examples/, which is compiled; the tables of limits and timeouts
-must say what core/limits.hpp says; and one line, no more, must run the tests."""
+must say what core/limits.hpp says; one line, no more, must run the tests; and each test that is named as a proof must
+exist."""
 
 import re
 import shutil
@@ -14,6 +15,7 @@ BLOCK = re.compile(r"^```cpp\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.DOTALL | re.MULTILINE)
 SIZE = re.compile(r"std::size_t (\w+) = (?:std::size_t\{(\d+)\} << (\d+)|(\d+));")
 DURATION = re.compile(r"duration (\w+)\{([\d']+)\};")
+TITLE = re.compile(r'^(?:TEMPLATE_)?TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 UNITS = {"MiB": 1 << 20, "KiB": 1 << 10, "s": 1000, "": 1}
 
 
@@ -58,13 +60,38 @@ def test_line(root):
         yield "README.md: exactly one line must have 'cmake -P cmake/test.cmake', and start with apt-get update"
 
 
+def proofs(root):
+    """What happens when ...: each answer names tests that exist."""
+    titles = set()
+    for path in (root / "tests").glob("*/*_test.cpp"):
+        titles.update(TITLE.findall(re.sub(r'"\s*\n\s*"', "", path.read_text())))
+    rows = 0
+    section = False
+    for number, line in enumerate((root / "README.md").read_text().splitlines(), 1):
+        if line.startswith("## "):
+            section = line.startswith("## What happens when")
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not section or not line.startswith("|") or cells[0] in ("...", "---"):
+            continue
+        rows += 1
+        names = [name.strip() for name in cells[2].split(";")] if len(cells) == 3 else []
+        if not names or "" in names:
+            yield f"README.md:{number}: an answer needs its question and its proof"
+        for name in names:
+            if name and name not in titles:
+                yield f"README.md:{number}: no test '{name}'"
+    if not rows:
+        yield "README.md: nothing says what happens when ..."
+
+
 def problems(root):
-    return [problem for check in (code, defaults, test_line) for problem in check(root)]
+    return [problem for check in (code, defaults, test_line, proofs) for problem in check(root)]
 
 
 def notices(directory):
     root = Path(__file__).resolve().parents[2]
     limits = "include/duplex/core/limits.hpp"
+    a_test = "tests/net/connection_run_test.cpp"
     broken = [
         (None, "", "", None),
         ("README.md", "server.start();", "server.begin();", "stands in no program"),
@@ -76,12 +103,17 @@ def notices(directory):
         (limits, "duration close{10'000};", "duration close{20'000};", "timeouts::close is 20000"),
         ("README.md", "cmake -P cmake/test.cmake", "cmake -P cmake/tests.cmake", "exactly one line"),
         ("README.md", "\n## Changes", "\n`cmake -P cmake/test.cmake`\n\n## Changes", "exactly one line"),
+        ("README.md", "| a callback may destroy its connection;", "| a callback destroys its connection;", "no test 'a callback d"),
+        ("README.md", "| a callback may destroy its connection;", "| ;", "needs its question and its proof"),
+        ("README.md", "| ... | then | proved by |", "## Other things\n| ... | then | proved by |", "nothing says what happens"),
+        (a_test, "a callback may destroy its connection", "one may", "no test 'a callback may destroy its connection'"),
     ]
     failures = 0
     for file, before, after, message in broken:
         shutil.rmtree(directory, ignore_errors=True)
         (directory / limits).parent.mkdir(parents=True)
         shutil.copytree(root / "examples", directory / "examples")
+        shutil.copytree(root / "tests", directory / "tests", ignore=shutil.ignore_patterns("corpus", "bench", "interop"))
         for name in ("README.md", limits):
             shutil.copy(root / name, directory / name)
         if file:

@@ -466,6 +466,7 @@ using tcp_connection = connection<detail::tcp_socket_for<Executor>>;
 
 #include <duplex/net/impl/close.hpp>
 #include <duplex/net/impl/fates.hpp>
+#include <duplex/net/impl/inbox.hpp>
 #include <duplex/net/impl/opening.hpp>
 #include <duplex/net/impl/read.hpp>
 #include <duplex/net/impl/readiness.hpp>

@@ -15,12 +15,14 @@
 
 #include <bit>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace duplex::detail {
 
@@ -92,21 +94,35 @@ struct waiters {
 struct send_wishes {
     waiter_list<std::error_code> sent; ///< keys: tags of our own
     room_queue for_room;
-    std::deque<told_fate> fates; ///< of the application's messages, not told yet
+    time_point earliest = no_deadline; ///< when one of those has waited too long
     std::uint64_t tags = 0;
     bool low_water = false;
 
-    [[nodiscard]] bool has_news() const noexcept { return low_water || !fates.empty(); }
     /// Without memory for it a fate is not told.
     void keep(const told_fate& told) noexcept {
-        (void)nothrow([&] { fates.push_back(told); });
+        (void)nothrow([&] { fates_.push_back(told); });
     }
+    [[nodiscard]] bool has_fates() const noexcept { return next_ != fates_.size(); }
     [[nodiscard]] std::optional<told_fate> next_fate() noexcept {
-        if (fates.empty()) return std::nullopt;
-        const told_fate first = fates.front();
-        fates.pop_front();
-        return first;
+        if (!has_fates()) return std::nullopt;
+        const told_fate next = fates_[next_++];
+        if (!has_fates())
+            forget_told();
+        else if (next_ >= 64 && next_ >= fates_.size() / 2)
+            fates_.erase(fates_.begin(),
+                         fates_.begin() + static_cast<std::ptrdiff_t>(std::exchange(next_, 0)));
+        return next;
     }
+
+private:
+    void forget_told() noexcept {
+        fates_ = {};
+        next_ = 0;
+    }
+
+    // Not a deque: that one takes memory from the beginning, and throws where there is none.
+    std::vector<told_fate> fates_; ///< of the application's messages, those from `next_` on not told yet
+    std::size_t next_ = 0;
 };
 
 /// What most open connections have none of.

@@ -5,6 +5,7 @@
 #include <duplex/core/opcode.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/protocol/event.hpp>
+#include <duplex/protocol/keepalive.hpp>
 #include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 namespace duplex::detail {
 
@@ -30,7 +32,12 @@ struct inbox_item {
     prepared_message prepared;
     std::size_t size = 0;                           ///< of the payload, where it counts as queued
     listed_waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
+    time_point expires = no_deadline;               ///< while it waits for room
 };
+
+/// So many times `limits::queue_bytes` come from other threads before a message is refused that is not to be:
+/// what can be dropped for it is only found on the connection's own.
+inline constexpr std::size_t inbox_share = 4;
 
 /// Items on their way from the inbox. Those still in it when it goes are dropped.
 class inbox_chain {
@@ -68,6 +75,11 @@ public:
     ~room_queue() {
         while (const auto item = pop_front())
             item->sent->abandon();
+    }
+
+    void swap(room_queue& other) noexcept {
+        std::swap(first_, other.first_);
+        std::swap(last_, other.last_);
     }
 
     [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }

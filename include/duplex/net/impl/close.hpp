@@ -162,6 +162,8 @@ void connection_state<Stream>::release() noexcept {
         if (!opening_->refused) end();
         return;
     }
+    // What other threads have sent goes like the rest.
+    drain_inbox();
     if (session_.is_open()) {
         // The peer learns that we go, if its end of the line is free.
         (void)session_.close(close_code::going_away);
@@ -178,7 +180,8 @@ void connection_state<Stream>::release() noexcept {
 template <class Stream>
 void connection_state<Stream>::update_deadline() {
     if (is_.ended) return;
-    const time_point next = opening_ ? opening_->deadline : session_.next_deadline();
+    time_point next = opening_ ? opening_->deadline : session_.next_deadline();
+    if (seldom_ && seldom_->wishes) next = std::min(next, seldom_->wishes->earliest);
     // A deadline that has moved away is found to have done so when it comes.
     if (next >= this->due()) return;
     service_->schedule(*this, next, stream_.get_executor());
@@ -233,9 +236,11 @@ DUPLEX_RARE void connection_state<Stream>::on_shutdown() noexcept {
     if (reader_) std::exchange(reader_, nullptr)->abandon();
     // Those that wait are abandoned with their lists.
     forget(&seldom::waiting);
+    forget(&seldom::wishes);
     drop_inbox();
     unwatch();
     // Handles may outlive the context; what belongs to it goes with it.
+    buffered_.store(0, std::memory_order_relaxed);
     service_ = nullptr;
     stream_.~Stream();
 }

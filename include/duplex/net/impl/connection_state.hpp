@@ -26,6 +26,7 @@
 
 #include <asio/buffer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -54,17 +55,19 @@ public:
     const bool keeps_window; ///< a batch: the window stays until the batch is done with
     const bool whole_life;   ///< a run: it ends with the connection, and reads only while the queue has room
     const bool fragments;    ///< takes pieces of messages
-    const bool takes_news;   ///< is told what becomes of messages
+    const bool takes_fates;  ///< is told what becomes of messages
+    const bool takes_low_water;
 
     /// Tells what is known of messages.
     virtual void tell(connection_state<Stream>&) {}
 
 protected:
-    reader(bool keeps, bool whole, bool takes_fragments, bool news = false) noexcept
+    reader(bool keeps, bool whole, bool takes_fragments, bool fates = false, bool low_water = false) noexcept
         : keeps_window{keeps}
         , whole_life{whole}
         , fragments{takes_fragments}
-        , takes_news{news} {}
+        , takes_fates{fates}
+        , takes_low_water{low_water} {}
     ~reader() = default;
 };
 
@@ -441,6 +444,8 @@ private:
                                     std::unique_ptr<inbox_item>& item);
     void come_here_to_send();
     void send_in_turn(std::unique_ptr<inbox_item> item);
+    void await_room(std::unique_ptr<inbox_item> item);
+    void expire_waiting(time_point now);
     void give_room();
     void take_news();
     void end_wishes(std::error_code error);
@@ -448,9 +453,13 @@ private:
     void last_turn();
     [[nodiscard]] send_wishes* wishes() noexcept;
     [[nodiscard]] std::error_code error_of(message_fate fate) const noexcept;
-    void push_inbox(std::unique_ptr<inbox_item> item);
+    void refused();
+    [[nodiscard]] bool push_inbox(std::unique_ptr<inbox_item>& item);
+    [[nodiscard]] inbox_item* empty_inbox(bool close) noexcept;
+    /// What the inbox of a connection that has ended holds: no item lies there.
+    [[nodiscard]] inbox_item* closed_inbox() noexcept { return reinterpret_cast<inbox_item*>(&inbox_); }
     void drain_inbox();
-    [[nodiscard]] bool decided_later(const inbox_item& item) const noexcept;
+    [[nodiscard]] bool decided_later(const inbox_item& item, std::size_t coming) const noexcept;
     void sent_for_another(const inbox_item& item, send_status status);
     void drop_inbox() noexcept;
     /// Whether it may be sent by reference: it lies in the buffer that the reader looks at.

@@ -64,14 +64,15 @@ send_status connection_state<Stream>::send_from_elsewhere(opcode op, const messa
     return send_from_elsewhere(item);
 }
 
-/// Whether the connection's own thread is to look for room. A sender who could not be told is not to wait.
+/// Whether the connection's own thread is to look for room. A sender who could not be told is not to wait;
+/// and a thread that doesn't come round to look is not sent more and more: `coming` bytes would wait for it.
 template <class Stream>
-bool connection_state<Stream>::decided_later(const inbox_item& item) const noexcept {
+bool connection_state<Stream>::decided_later(const inbox_item& item, std::size_t coming) const noexcept {
     switch (session_.when_full(item.options)) {
     case overflow::by_default:
     case overflow::fail: return false;
     case overflow::wait: return item.sent != nullptr;
-    default: return true;
+    default: return session_.fits(coming / inbox_share, 0);
     }
 }
 
@@ -95,7 +96,7 @@ void connection_state<Stream>::send_in_turn(std::unique_ptr<inbox_item> item) {
     if (with->for_room.empty())
         status = session_.send(item->op, std::move(item->payload), item->options, item->text);
     if (status == send_status::would_wait)
-        with->for_room.push_back(std::move(item));
+        await_room(std::move(item));
     else if (accepted(status))
         with->sent.push_back(done);
     else
@@ -105,12 +106,46 @@ void connection_state<Stream>::send_in_turn(std::unique_ptr<inbox_item> item) {
     (void)queued(status);
 }
 
+/// Its time runs while it waits for room as it does while it waits its turn.
+template <class Stream>
+void connection_state<Stream>::await_room(std::unique_ptr<inbox_item> item) {
+    auto& with = *seldom_->wishes;
+    item->expires = deadline_after(service_->now(), item->options.time_to_live);
+    with.earliest = std::min(with.earliest, item->expires);
+    with.for_room.push_back(std::move(item));
+    update_deadline();
+}
+
+/// Those that have waited for room too long are not sent.
+template <class Stream>
+void connection_state<Stream>::expire_waiting(time_point now) {
+    auto& with = *seldom_->wishes;
+    if (now < with.earliest) return;
+    with.earliest = no_deadline;
+    room_queue left;
+    while (auto item = with.for_room.pop_front()) {
+        if (item->expires <= now) {
+            item->sent->complete(completion::post, errc::message_expired);
+            continue;
+        }
+        with.earliest = std::min(with.earliest, item->expires);
+        left.push_back(std::move(item));
+    }
+    with.for_room.swap(left);
+}
+
 /// There may be room again for those that wait for some.
 template <class Stream>
 void connection_state<Stream>::give_room() {
+    const auto now = service_->now();
+    expire_waiting(now);
     auto& waiting = seldom_->wishes->for_room;
+    if (waiting.empty()) return;
+    session_.at(now);
     while (!waiting.empty() && session_.is_open()) {
         auto& first = *waiting.front();
+        if (first.expires != no_deadline)
+            first.options.time_to_live = std::chrono::ceil<timeouts::duration>(first.expires - now);
         const auto status = session_.send(first.op, std::move(first.payload), first.options, first.text);
         if (status == send_status::would_wait) return;
         const auto item = waiting.pop_front();
@@ -140,11 +175,17 @@ void connection_state<Stream>::take_news() {
         sent.remove(*found);
         found->complete(completion::post, error_of(told->fate));
     }
+    // Whoever runs it may want to know of low water without ever having had another wish.
+    if (session_.take_low_water() && (reader_ ? reader_->takes_low_water : seldom_ && seldom_->wishes))
+        if (auto* const with = wishes()) with->low_water = true;
     if (!seldom_ || !seldom_->wishes) return;
-    auto& with = *seldom_->wishes;
-    if (session_.take_low_water()) with.low_water = true;
-    if (!is_.ended) give_room();
-    if (with.has_news() && reader_ && reader_->takes_news && !is_.ended) serve_soon();
+    if (is_.ended) return;
+    give_room();
+    // Only for what it takes: for anything else it would be served for ever.
+    const auto& with = *seldom_->wishes;
+    if (reader_ &&
+        ((with.low_water && reader_->takes_low_water) || (with.has_fates() && reader_->takes_fates)))
+        serve_soon();
 }
 
 template <class Stream>
@@ -180,7 +221,7 @@ template <class Stream>
 void connection_state<Stream>::end_reader() {
     if (!reader_) return;
     const bool tells =
-        reader_->takes_news && !is_.released && seldom_ && seldom_->wishes && !seldom_->wishes->fates.empty();
+        reader_->takes_fates && !is_.released && seldom_ && seldom_->wishes && seldom_->wishes->has_fates();
     if (tells) return defer();
     const bool clean = ended_cleanly() && !result().error;
     retire_reader(reader_->whole_life && clean ? std::error_code{} : final_error());

@@ -113,7 +113,7 @@ public:
     }
 
     /// What has become of messages.
-    void tell(connection_state<Stream>& state) override {
+    void tell([[maybe_unused]] connection_state<Stream>& state) override {
         if constexpr (wants_low_water)
             if (std::exchange(state.seldom_->wishes->low_water, false)) handlers_.on_low_water();
         if constexpr (wants_fates)
@@ -126,7 +126,7 @@ public:
 
 protected:
     explicit run_reader(Handlers&& handlers)
-        : reader<Stream>{false, true, takes_fragments, wants_news}
+        : reader<Stream>{false, true, takes_fragments, wants_fates, wants_low_water}
         , handlers_{std::move(handlers)} {}
     ~run_reader() = default;
 

@@ -84,18 +84,20 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
     item->text = text_is::utf8;
-    item->size = payload.size() + frame_header_size(payload.size(), session_.self() == role::client);
+    const std::size_t size =
+        payload.size() + frame_header_size(payload.size(), session_.self() == role::client);
+    item->size = size;
     // Counted before it is looked whether it fits, so that of two threads one knows of the other.
-    const std::size_t before = buffered_.load(std::memory_order_relaxed) +
-                               inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
+    const std::size_t coming = inbox_bytes_.fetch_add(size, std::memory_order_relaxed);
+    const std::size_t before = buffered_.load(std::memory_order_relaxed) + coming;
     item->admitted = session_.fits(before, payload.size());
-    if (!item->admitted && !decided_later(*item)) {
-        inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
-        return send_status::queue_full;
-    }
-    const std::size_t after = before + item->size;
-    push_inbox(std::move(item));
-    return after > session_.watermark() ? send_status::above_watermark : send_status::ok;
+    auto status = before + size > session_.watermark() ? send_status::above_watermark : send_status::ok;
+    if (!item->admitted && !decided_later(*item, coming + size))
+        status = send_status::queue_full;
+    else if (!push_inbox(item))
+        status = send_status::not_open;
+    if (!accepted(status)) inbox_bytes_.fetch_sub(size, std::memory_order_relaxed);
+    return status;
 }
 
 template <class Stream>
@@ -109,8 +111,7 @@ send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
     auto item = std::make_unique<inbox_item>();
     item->what = inbox_item::kind::ping;
     if (!item->payload.append(payload)) return send_status::out_of_memory;
-    push_inbox(std::move(item));
-    return send_status::ok;
+    return push_inbox(item) ? send_status::ok : send_status::not_open;
 }
 
 template <class Stream>
@@ -134,7 +135,7 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
         return errc::out_of_memory;
     // What is sent from now on could no longer go out.
     open_.store(false, std::memory_order_release);
-    push_inbox(std::move(item));
+    (void)push_inbox(item);
     return {};
 }
 
@@ -181,7 +182,8 @@ void connection_state<Stream>::withdraw_send(listed_waiter<std::error_code>& gon
     } else if (seldom_->wishes->for_room.remove(gone)) {
         gone.complete(completion::post, asio::error::operation_aborted);
     } else {
-        (void)session_.withdraw(gone.key);
+        // There may be room now for those that wait for some.
+        if (session_.withdraw(gone.key)) schedule_flush();
         withdraw(seldom_->wishes->sent, gone);
     }
 }
@@ -214,35 +216,21 @@ void connection_state<Stream>::ping_then(ping_waiter& done) {
 /// Something was queued, or refused.
 template <class Stream>
 send_status connection_state<Stream>::queued(send_status status) {
-    if (accepted(status) && !corked_) {
+    if (accepted(status)) {
+        if (corked_) return status;
         buffered_.store(session_.queued(), std::memory_order_relaxed);
         schedule_flush();
+    } else {
+        refused();
     }
     return status;
 }
 
 template <class Stream>
-void connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item> item) {
-    inbox_item* added = item.release();
-    inbox_item* before = inbox_.load(std::memory_order_relaxed);
-    do {
-        added->next = before;
-    } while (
-        !inbox_.compare_exchange_weak(before, added, std::memory_order_release, std::memory_order_relaxed));
-    if (before) return;
-    // The first one in wakes the connection; those behind it go along.
-    post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) {
-        self.drain_inbox();
-        self.flush();
-        self.follow_session();
-    });
-}
-
-template <class Stream>
 void connection_state<Stream>::drain_inbox() {
-    if (!inbox_.load(std::memory_order_relaxed)) return;
+    if (inbox_.load(std::memory_order_relaxed) == (is_.ended ? closed_inbox() : nullptr)) return;
     session_.at(service_->now());
-    inbox_chain newest_first{inbox_.exchange(nullptr, std::memory_order_acquire)};
+    inbox_chain newest_first{empty_inbox(is_.ended)};
     inbox_chain oldest_first;
     std::size_t bytes = 0;
     while (auto item = newest_first.pop()) {
@@ -295,24 +283,25 @@ template <class Stream>
 void connection_state<Stream>::sent_for_another(const inbox_item& item, send_status status) {
     // The session tells of what it drops.
     if (accepted(status) || status == send_status::dropped) return;
+    if (session_.has_news()) take_news();
     if (item.options.tag != 0)
         if (auto* const with = wishes())
             with->keep({item.options.tag,
                         status == send_status::not_open ? message_fate::lost : message_fate::dropped});
+    open_.store(false, std::memory_order_release);
     if (!session_.is_open()) return;
     session_.fail(errc_of(to_error_code(status), errc::out_of_memory));
-    open_.store(false, std::memory_order_release);
     serve_soon();
 }
 
 template <class Stream>
-void connection_state<Stream>::drop_inbox() noexcept {
-    const inbox_chain dropped{inbox_.exchange(nullptr, std::memory_order_acquire)};
-}
-
-template <class Stream>
 void connection_state<Stream>::flush() {
-    if (corked_ || is_.writing || is_.ended || opening_) return;
+    if (is_.ended || opening_) return;
+    if (corked_ || is_.writing) {
+        // What waits its turn changes without a write, too.
+        buffered_.store(session_.queued(), std::memory_order_relaxed);
+        return;
+    }
     write_queued();
     after_write();
 }

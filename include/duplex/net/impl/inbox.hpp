@@ -1,0 +1,53 @@
+#pragma once
+
+// The inbox of a connection: how what other threads want of it comes to its own, until it has ended.
+
+#include <duplex/net/impl/connection_state.hpp>
+
+namespace duplex::detail {
+
+/// What does not get into the queue may have a fate to be told, or have closed the connection.
+template <class Stream>
+DUPLEX_RARE void connection_state<Stream>::refused() {
+    if (!session_.is_open()) open_.store(false, std::memory_order_release);
+    if (!corked_ && (session_.has_news() || !session_.is_open())) schedule_flush();
+}
+
+/// False, and nothing done, where the connection has ended and nobody would look.
+template <class Stream>
+bool connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item>& item) {
+    inbox_item* before = inbox_.load(std::memory_order_relaxed);
+    do {
+        if (before == closed_inbox()) return false;
+        item->next = before;
+    } while (!inbox_.compare_exchange_weak(before, item.get(), std::memory_order_release,
+                                           std::memory_order_relaxed));
+    (void)item.release();
+    if (before) return true;
+    // The first one in wakes the connection; those behind it go along.
+    post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) {
+        self.drain_inbox();
+        self.flush();
+        self.follow_session();
+    });
+    return true;
+}
+
+/// Takes what there is out of the inbox, which closes with the connection: of what is accepted the fate is
+/// known.
+template <class Stream>
+inbox_item* connection_state<Stream>::empty_inbox(bool close) noexcept {
+    inbox_item* const all = inbox_.exchange(close ? closed_inbox() : nullptr, std::memory_order_acquire);
+    return all == closed_inbox() ? nullptr : all;
+}
+
+template <class Stream>
+void connection_state<Stream>::drop_inbox() noexcept {
+    inbox_chain dropped{empty_inbox(true)};
+    while (const auto item = dropped.pop()) {
+        inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
+        if (item->sent) item->sent->abandon();
+    }
+}
+
+} // namespace duplex::detail
