@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/byte_buffer.hpp>
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/opcode.hpp>
@@ -30,6 +31,7 @@ struct inbox_item {
     prepared_message prepared;
     std::size_t size = 0;                           ///< of the payload, where it counts as queued
     listed_waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
+    send_charge charge;                             ///< for the payload, while it is on its way
 };
 
 /// Items on their way from the inbox. Those still in it when it goes are dropped.

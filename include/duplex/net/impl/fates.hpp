@@ -140,6 +140,8 @@ void connection_state<Stream>::take_news() {
         sent.remove(*found);
         found->complete(completion::post, error_of(told->fate));
     }
+    // Somebody may wait for low water alone.
+    if (session_.has_news() && reader_ && reader_->takes_news) (void)wishes();
     if (!seldom_ || !seldom_->wishes) return;
     auto& with = *seldom_->wishes;
     if (session_.take_low_water()) with.low_water = true;

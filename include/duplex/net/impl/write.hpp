@@ -88,7 +88,8 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
     // Counted before it is looked whether it fits, so that of two threads one knows of the other.
     const std::size_t before = buffered_.load(std::memory_order_relaxed) +
                                inbox_bytes_.fetch_add(item->size, std::memory_order_relaxed);
-    item->admitted = session_.fits(before, payload.size());
+    item->admitted =
+        session_.fits(before, payload.size()) && session_.charges(item->charge, before, item->size);
     if (!item->admitted && !decided_later(*item)) {
         inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
         return send_status::queue_full;
@@ -217,6 +218,9 @@ send_status connection_state<Stream>::queued(send_status status) {
     if (accepted(status) && !corked_) {
         buffered_.store(session_.queued(), std::memory_order_relaxed);
         schedule_flush();
+    } else if (status == send_status::would_wait) {
+        // It may have a deadline now.
+        schedule_flush();
     }
     return status;
 }
@@ -252,6 +256,7 @@ void connection_state<Stream>::drain_inbox() {
     while (auto item = oldest_first.pop()) {
         // Its sender has been told that there is room.
         session_.admit_all(item->admitted);
+        item->charge.release();
         switch (item->what) {
         case inbox_item::kind::message: {
             if (item->sent && (asks_for_more(item->options) || session_.holds_back())) {
@@ -312,7 +317,8 @@ void connection_state<Stream>::drop_inbox() noexcept {
 
 template <class Stream>
 void connection_state<Stream>::flush() {
-    if (corked_ || is_.writing || is_.ended || opening_) return;
+    if (corked_ || is_.ended || opening_) return;
+    if (is_.writing) return session_.output_waits();
     write_queued();
     after_write();
 }
