@@ -34,6 +34,7 @@ void connect_again(asio::io_context& io, std::string (*fresh_token)());
 void unix_sockets(asio::io_context& io);
 void socket_options();
 void blocking();
+void share_a_budget(asio::io_context& io);
 void keep_handles(asio::io_context& io, duplex::server& server);
 void tell_all(std::mutex& mutex, const std::vector<duplex::server::handle>& members);
 void explain(std::error_code error);
@@ -178,6 +179,16 @@ void choose(asio::io_context& io) {
         if (request.target() == "/chat") return std::nullopt;
         return duplex::rejection{404, {}, "no chat here\n"};
     };
+}
+
+void share_a_budget(asio::io_context& io) {
+    const duplex::budget all{{.send_bytes = 512 * 1024 * 1024, .handshakes = 1000}};
+    duplex::server_options options;
+    options.connection.use(duplex::presets::lan);
+    options.connection.budget = all;
+    options.max_connections = 20'000;
+    duplex::server server{io, options};
+    std::cout << server.budget().use().send_bytes << " bytes wait for peers that read slowly\n";
 }
 
 void keep_handles(asio::io_context& io, duplex::server& server) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/detail/server_core.hpp>
 
@@ -93,6 +94,9 @@ public:
     [[nodiscard]] std::size_t peer_count() const noexcept {
         return core_->peers.load(std::memory_order_relaxed);
     }
+
+    /// What its connections share: that of its options, or its own. Any thread.
+    [[nodiscard]] const duplex::budget& budget() const noexcept { return core_->options.connection.budget; }
 
     /// Stops accepting and closes every connection with `code` (`going_away` where that may not travel); each
     /// ends within `timeouts::close` (where that is 0 there is no bound: a peer that never answers is waited

@@ -106,6 +106,7 @@ TEST_CASE("each broken rule has the Close code that RFC 6455 7.4.1 names") {
     CHECK(duplex::close_code_for(errc::deflate_ratio_exceeded) == close_code::policy_violation);
     CHECK(duplex::close_code_for(errc::message_too_big) == close_code::message_too_big);
     CHECK(duplex::close_code_for(errc::too_many_fragments) == close_code::policy_violation);
+    CHECK(duplex::close_code_for(errc::budget_full) == close_code::try_again_later);
     CHECK(duplex::close_code_for(errc::idle_timeout) == close_code::going_away);
     CHECK(duplex::close_code_for(errc::out_of_memory) == close_code::internal_error);
     CHECK(duplex::close_code_for(errc::connection_lost) == close_code::no_status);

@@ -214,6 +214,15 @@ TEST_CASE("without a run the fates are there to be asked for") {
     CHECK_FALSE(one.it->next_fate().has_value());
 }
 
+TEST_CASE("the queue's fall is told to who has sent no message with wishes, too") {
+    connection_options options = without_deadlines();
+    options.limits.queue_watermark = 1000;
+    stuck one{options};
+    inside(one.io, [&] { CHECK(one.it->send(std::string(1800, 'x')) == send_status::above_watermark); });
+    one.let_go();
+    CHECK(one.low_water == 1);
+}
+
 TEST_CASE("the queue's fall to half of its watermark is told once") {
     connection_options options = without_deadlines();
     options.limits.queue_watermark = 1000;

@@ -6,6 +6,8 @@
 #include <duplex/test/manual_time.hpp>
 #include <duplex/test/stream.hpp>
 
+#include <asio/executor_work_guard.hpp>
+
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -264,6 +266,74 @@ TEST_CASE("a listener goes with its context") {
     }
     io.reset();
     CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("asks its gate before each, and goes on when it is told to") {
+    struct gate {
+        int& room;
+        int& asked;
+        int& in_vain;
+        bool entered = false;
+        bool enter() {
+            ++asked;
+            return entered = room > 0;
+        }
+        void leave() {
+            if (entered) ++in_vain;
+            entered = false;
+        }
+    };
+    asio::io_context io;
+    accepting here{io};
+    REQUIRE_FALSE(here.open({.host = "127.0.0.1"}));
+    int room = 2;
+    int asked = 0;
+    int in_vain = 0;
+    // Before it has begun there is nothing to resume.
+    here.it.resume();
+    here.it.start(
+        [&](listener<>::socket_type&& socket) {
+            here.sockets.push_back(std::move(socket));
+            --room;
+        },
+        [&](std::error_code error) { here.errors.push_back(error); }, gate{room, asked, in_vain});
+    std::vector<tcp::socket> clients;
+    for (int i = 0; i < 4; ++i)
+        clients.push_back(here.connect());
+    const auto work = asio::make_work_guard(io);
+    const auto settle = [&] {
+        for (int i = 0; i < 20; ++i)
+            io.poll();
+    };
+    settle();
+    CHECK(here.sockets.size() == 2);
+    CHECK(asked == 3);
+    // Nobody asks again, whoever comes.
+    clients.push_back(here.connect());
+    settle();
+    CHECK(asked == 3);
+    here.it.resume();
+    settle();
+    CHECK(asked == 4);
+    CHECK(here.sockets.size() == 2);
+    room = 10;
+    here.it.resume();
+    here.it.resume();
+    settle();
+    CHECK(here.sockets.size() == 5);
+    // Where nobody has come it hears of it.
+    CHECK(in_vain >= 1);
+    clients.push_back(here.connect());
+    settle();
+    CHECK(here.sockets.size() == 6);
+    room = 0;
+    clients.push_back(here.connect());
+    settle();
+    CHECK(here.sockets.size() == 6);
+    here.it.close();
+    here.it.resume();
+    settle();
+    CHECK(here.errors.empty());
 }
 
 #if defined(__linux__)

@@ -1,9 +1,9 @@
 """Checks README.md: `readme.py ROOT` prints what is wrong and ends with 1, or prints nothing. `readme.py --notices
 DIRECTORY` shows in a copy of a small tree that each check notices.
 
-Each block of C++ must stand line by line in a program of examples/, which is compiled; the tables of limits and timeouts
-must say what core/limits.hpp says; one line, no more, must run the tests; and each test that is named as a proof must
-exist."""
+Each block of C++ must stand line by line in a program of examples/, which is compiled; the tables of limits, timeouts
+and presets must say what core/limits.hpp and core/presets.hpp say; one line, no more, must run the tests; and each test
+that is named as a proof must exist."""
 
 import re
 import shutil
@@ -16,7 +16,9 @@ STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.DOTALL | re.MULTILINE)
 SIZE = re.compile(r"std::size_t (\w+) = (?:std::size_t\{(\d+)\} << (\d+)|(\d+));")
 DURATION = re.compile(r"duration (\w+)\{([\d']+)\};")
 TITLE = re.compile(r'^(?:TEMPLATE_)?TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
-UNITS = {"MiB": 1 << 20, "KiB": 1 << 10, "s": 1000, "": 1}
+PRESET = re.compile(r"^inline constexpr preset (\w+)\{\n?(.*?)\};$", re.DOTALL | re.MULTILINE)
+CHOSEN = re.compile(r"\.(\w+) =\s+(?:std::size_t\{(\d+)\} << (\d+)|std::chrono::seconds\{(\d+)\}|(\d+))")
+UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "s": 1000, "": 1}
 
 
 def code(root):
@@ -33,24 +35,56 @@ def code(root):
         yield "README.md: the server and the client are not there as whole programs"
 
 
-def defaults(root):
-    """The tables name every limit and timeout with its value."""
-    readme = (root / "README.md").read_text()
+def all_defaults(root):
+    """Every struct of core/limits.hpp, with the values in it."""
     header = (root / "include" / "duplex" / "core" / "limits.hpp").read_text()
     for struct, body in STRUCT.findall(header):
         values = {name: int(plain) if plain else int(base) << int(shift)
                   for name, base, shift, plain in SIZE.findall(body)}
         values.update({name: int(value.replace("'", "")) for name, value in DURATION.findall(body)})
+        yield struct, values
+
+
+def number_of(shown):
+    """The number that a cell of a table shows; none where it shows something else."""
+    number, _, unit = shown.replace("off", "0").partition(" ")
+    return int(number) * UNITS[unit] if number.isdigit() and unit in UNITS else None
+
+
+def defaults(root):
+    """The tables name every limit and timeout with its value."""
+    readme = (root / "README.md").read_text()
+    for struct, values in all_defaults(root):
         if not values:
             yield f"core/limits.hpp: no values found in {struct}"
         table = re.search(rf"^\| `{struct}` \|.*\n\|[-|]*\|\n((?:\|.*\n)*)", readme, re.MULTILINE)
         shown = dict(re.findall(r"^\| `(\w+)` \| ([^|]*?) \|", table[1] if table else "", re.MULTILINE))
         for name, value in values.items():
-            number, _, unit = shown.pop(name, "nothing").replace("off", "0").partition(" ")
-            if not number.isdigit() or int(number) * UNITS.get(unit, 0) != value:
+            if number_of(shown.pop(name, "nothing")) != value:
                 yield f"README.md: {struct}::{name} is {value}, the table says something else"
         for name in shown:
             yield f"README.md: there is no {struct}::{name}"
+
+
+def presets(root):
+    """The table of presets names all that a preset has, with the values of each."""
+    readme = (root / "README.md").read_text()
+    header = (root / "include" / "duplex" / "core" / "presets.hpp").read_text()
+    common = {name: value for _, values in all_defaults(root) for name, value in values.items()}
+    all_presets = []
+    for name, body in PRESET.findall(header):
+        chosen = {key: int(base) << int(shift) if base else 1000 * int(seconds) if seconds else int(plain)
+                  for key, base, shift, seconds, plain in CHOSEN.findall(body)}
+        all_presets.append((name, {**common, **chosen}))
+    head = "".join(rf" `{name}`[^|]* \|" for name, _ in all_presets)
+    table = re.search(rf"^\| `presets` \|{head}\n\|[-|]*\|\n((?:\|.*\n)*)", readme, re.MULTILINE)
+    rows = {}
+    for line in table[1].splitlines() if table else []:
+        key, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows[key.strip("`")] = [number_of(cell) for cell in cells]
+    for key in sorted(common.keys() | rows.keys()):
+        if rows.get(key) != [values.get(key) for _, values in all_presets]:
+            yield f"README.md: the table of presets says something else of {key} than core/presets.hpp"
 
 
 def test_line(root):
@@ -85,13 +119,14 @@ def proofs(root):
 
 
 def problems(root):
-    return [problem for check in (code, defaults, test_line, proofs) for problem in check(root)]
+    return [problem for check in (code, defaults, presets, test_line, proofs) for problem in check(root)]
 
 
 def notices(directory):
     root = Path(__file__).resolve().parents[2]
     limits = "include/duplex/core/limits.hpp"
     a_test = "tests/net/connection_run_test.cpp"
+    presets_header = "include/duplex/core/presets.hpp"
     broken = [
         (None, "", "", None),
         ("README.md", "server.start();", "server.begin();", "stands in no program"),
@@ -101,6 +136,9 @@ def notices(directory):
         ("README.md", "| `idle` | off |", "| `idle` | 1 s |", "timeouts::idle is 0"),
         ("README.md", "| `header_count` |", "| `header_counts` |", "http_limits::header_count is 100"),
         (limits, "duration close{10'000};", "duration close{20'000};", "timeouts::close is 20000"),
+        ("README.md", "| `pong` | 20 s | 5 s |", "| `pong` | 20 s | 6 s |", "something else of pong"),
+        ("README.md", "| `tls` | 10 s | 3 s | 20 s |\n", "", "something else of tls"),
+        (presets_header, ".header_count = 40", ".header_count = 41", "something else of header_count"),
         ("README.md", "cmake -P cmake/test.cmake", "cmake -P cmake/tests.cmake", "exactly one line"),
         ("README.md", "\n## Changes", "\n`cmake -P cmake/test.cmake`\n\n## Changes", "exactly one line"),
         ("README.md", "| a callback may destroy its connection;", "| a callback destroys its connection;", "no test 'a callback d"),
@@ -114,7 +152,7 @@ def notices(directory):
         (directory / limits).parent.mkdir(parents=True)
         shutil.copytree(root / "examples", directory / "examples")
         shutil.copytree(root / "tests", directory / "tests", ignore=shutil.ignore_patterns("corpus", "bench", "interop"))
-        for name in ("README.md", limits):
+        for name in ("README.md", limits, presets_header):
             shutil.copy(root / name, directory / name)
         if file:
             text = (directory / file).read_text()

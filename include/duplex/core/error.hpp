@@ -40,6 +40,7 @@ enum class errc : std::uint8_t {
     message_dropped,
     message_replaced,
     message_expired,
+    budget_full,
     start_line_too_long,
     head_too_long,
     too_many_headers,
@@ -175,6 +176,7 @@ struct explanation {
 } // namespace duplex
 
 #include <duplex/core/detail/inlining.hpp>
+#include <duplex/core/impl/explained.hpp>
 #include <duplex/core/impl/explanations.hpp>
 
 namespace duplex {

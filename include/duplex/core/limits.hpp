@@ -31,6 +31,20 @@ struct limits {
     bool operator==(const limits&) const = default;
 };
 
+/// What all connections together may cost that share a `budget`.
+struct budget_limits {
+    /// Bytes queued for sending. Passed: a message is treated as if its own connection's queue were full.
+    std::size_t send_bytes = std::size_t{256} << 20;
+    /// Bytes of messages that are being put together out of pieces, or inflated. Passed:
+    /// `errc::budget_full`, Close 1013.
+    std::size_t receive_bytes = std::size_t{256} << 20;
+    /// Opening handshakes under way. Reached: a server accepts no further connection until one is over. A few
+    /// that never say a word must not keep all others out for `timeouts::handshake`, so there are many.
+    std::size_t handshakes = 8192;
+
+    bool operator==(const budget_limits&) const = default;
+};
+
 /// What an HTTP head may cost while a connection is being opened.
 struct http_limits {
     /// Request or status line, in bytes without its end. Passed: 414.
@@ -41,6 +55,8 @@ struct http_limits {
     std::size_t header_count = 100;
     /// Bytes kept of the body with which a server refuses the upgrade; the rest is not read.
     std::size_t refusal_body_bytes = 16384;
+
+    bool operator==(const http_limits&) const = default;
 };
 
 /// How long a connection waits. Zero turns a deadline off. Resolution is that of the context's timer wheel

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/budget_state.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/handshake/server_handshake.hpp>
 #include <duplex/net/connection.hpp>
@@ -56,7 +57,13 @@ struct server_options {
     /// Added to each 101.
     fields headers{};
     socket_options socket{};
+    /// Without a `connection_options::budget` of its own a server has one with the defaults of
+    /// `budget_limits`. Several servers may have the same.
     connection_options connection{};
+    /// Most connections at once, those being opened included, as `server::peer_count` counts them. When there
+    /// are so many none is accepted until one has ended: those that come wait in the system's backlog. Zero:
+    /// any number.
+    std::size_t max_connections = 100'000;
 };
 
 /// How `server::drain` went.
@@ -84,12 +91,20 @@ struct server_core final : counted<server_core> {
     std::function<void(peer)> on_connection;
     std::function<void(std::error_code)> on_error;
     std::atomic<std::size_t> peers{0};
+    shared_places places;          ///< for `server_options::max_connections`
     std::atomic<bool> gone{false}; ///< the server object is destroyed: no more callbacks
 
     std::atomic<unsigned> aborting{0}; ///< threads whose connections a destructor waits for
 
     /// What is wrong with the options.
     [[nodiscard]] std::error_code check() const;
+
+    [[nodiscard]] bool take_place(shared_places::waiter* waiting) noexcept {
+        return options.max_connections == 0 || places.take(waiting);
+    }
+    void give_place() noexcept {
+        if (options.max_connections != 0) places.give();
+    }
 
     void report(std::error_code error) {
         if (on_error && !gone.load(std::memory_order_relaxed)) on_error(error);

@@ -4,6 +4,7 @@
 
 #include <duplex/detail/server_core.hpp>
 #include <duplex/detail/server_drain.hpp>
+#include <duplex/detail/server_gate.hpp>
 #include <duplex/net/detail/kept_call.hpp>
 #include <duplex/net/listener.hpp>
 
@@ -85,7 +86,8 @@ public:
         : core_{std::move(core)}
         , context_{&context}
         , home_{home.get_executor()}
-        , listener_{context.get_executor()} {}
+        , listener_{context.get_executor()}
+        , gate_{*this, *core_} {}
 
     [[nodiscard]] std::error_code open(const listen_options& options) { return listener_.open(options); }
     [[nodiscard]] std::error_code share(const server_shard& first) {
@@ -102,13 +104,17 @@ public:
                     if (error) return self->core_->report(error);
                     socket.layers() = layer_stack{std::move(layer)};
                 }
-                server_peer::serve(std::make_unique<server_peer>(
-                    *self, tcp_connection<>{std::move(socket), self->core_->options.connection}));
+                auto peer = std::make_unique<server_peer>(
+                    *self, tcp_connection<>{std::move(socket), self->core_->options.connection});
+                peer->connection().count_handshake(self->gate_.use_handshake());
+                server_peer::serve(std::move(peer));
             },
-            [self = intrusive_ptr<server_shard>{this}](std::error_code error) {
-                self->core_->report(error);
-            });
+            [self = intrusive_ptr<server_shard>{this}](std::error_code error) { self->core_->report(error); },
+            at_gate{intrusive_ptr<server_shard>{this}});
     }
+
+    /// There may be room again for those that wait.
+    void resume() { listener_.resume(); }
 
     DUPLEX_RARE void stop(close_code code) {
         close();
@@ -173,9 +179,17 @@ public:
 private:
     friend server_peer;
 
+    /// What the listener asks.
+    struct at_gate {
+        intrusive_ptr<server_shard> shard;
+        [[nodiscard]] bool enter() noexcept { return shard->gate_.enter(); }
+        void leave() noexcept { shard->gate_.leave(); }
+    };
+
     void close() noexcept {
         closed_ = true;
         listener_.close();
+        gate_.stop();
         if (!first_) all_ended();
     }
 
@@ -197,6 +211,7 @@ private:
         added.next_ = first_;
         if (first_) first_->previous_ = &added;
         first_ = &added;
+        gate_.use_place();
         core_->peers.fetch_add(1, std::memory_order_relaxed);
     }
 
@@ -204,6 +219,7 @@ private:
         (gone.previous_ ? gone.previous_->next_ : first_) = gone.next_;
         if (gone.next_) gone.next_->previous_ = gone.previous_;
         core_->peers.fetch_sub(1, std::memory_order_relaxed);
+        core_->give_place();
         if (closed_ && !first_) all_ended();
     }
 
@@ -211,6 +227,7 @@ private:
     asio::io_context* context_;
     asio::executor_work_guard<asio::io_context::executor_type> home_;
     listener<> listener_;
+    server_gate<server_shard> gate_;
     std::atomic<std::uint16_t> stop_code_{0};
     std::vector<intrusive_ptr<server_drain>> drains_;
     bool closed_ = false;

@@ -2,6 +2,7 @@
 
 // Part of server.hpp: what a server does.
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/detail/inlining.hpp>
 #include <duplex/detail/compiled.hpp>
 #include <duplex/detail/server_shard.hpp>
@@ -28,7 +29,9 @@ namespace duplex {
 namespace detail {
 
 DUPLEX_RARE DUPLEX_FUNCTION server_core::server_core(server_options&& with)
-    : options{std::move(with)} {
+    : options{std::move(with)}
+    , places{options.max_connections} {
+    if (auto& shared = options.connection.budget; !shared) shared = budget{budget_limits{}};
     server_handshake_options answer;
     answer.subprotocols = std::move(options.subprotocols);
     answer.origins = std::move(options.origins);

@@ -154,6 +154,12 @@ public:
 
     // --- opening (RFC 6455 4) ---
 
+    /// Before it is opened, counts it in the budget that `place` is of until it is open or has ended. For
+    /// those who took the place before they accepted; else one of `connection_options::budget` is taken.
+    void count_handshake(budget::handshake&& place) noexcept {
+        if (state_->opening_) state_->opening_->counted = std::move(place);
+    }
+
     /// Server: reads the request, so that `request()` can be looked at before `async_accept` or
     /// `async_reject`. Handler: `void(std::error_code)`. A malformed request is answered before the handler
     /// is called.

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/limits.hpp>
+#include <duplex/core/presets.hpp>
 #include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/session.hpp>
 
@@ -36,6 +38,17 @@ struct connection_options {
     /// a long one (`session_options::fragment_bytes`). Zero: never.
     std::size_t fragment_bytes = 0;
 
+    /// What this connection shares with others that are given the same one; none: nothing. A connection
+    /// opened while no handshake is left in it fails with `errc::budget_full`.
+    duplex::budget budget{};
+
+    /// Takes the limits and timeouts of `wanted` over; its budget is for whoever makes one.
+    void use(const preset& wanted) noexcept {
+        limits = wanted.limits;
+        http = wanted.http;
+        timeouts = wanted.timeouts;
+    }
+
     /// The part that the protocol needs.
     [[nodiscard]] session_options for_session() const noexcept {
         session_options made;
@@ -47,6 +60,7 @@ struct connection_options {
         made.when_full = when_full;
         made.overflow_code = overflow_code;
         made.fragment_bytes = fragment_bytes;
+        made.budget = budget;
         return made;
     }
 };

@@ -50,6 +50,14 @@ struct listen_options {
     socket_options socket{};
 };
 
+/// Asks nobody before a connection is accepted.
+struct open_gate {
+    /// Whether one may be. False: none is, until `listener::resume`; those that come wait in the backlog.
+    [[nodiscard]] bool enter() noexcept { return true; }
+    /// None came, although `enter` has said that it may.
+    void leave() noexcept {}
+};
+
 /// Accepts TCP connections, or those to a unix socket: all that are waiting at each wake-up. Runs on its
 /// executor; `close` ends it.
 template <class Executor = asio::io_context::executor_type>
@@ -85,10 +93,15 @@ public:
 
     /// Calls `accepted(socket_type&&)` for each connection until `close`, and `failed(std::error_code)` for
     /// errors of the system; when descriptors have run out it tries again a little later. Once, after `open`.
-    template <class Accepted, class Failed>
-    void start(Accepted accepted, Failed failed) {
-        accept_loop<Accepted, Failed>::start(*state_, std::move(accepted), std::move(failed));
+    /// `gate`, shaped as `open_gate`, is asked before each.
+    template <class Accepted, class Failed, class Gate = open_gate>
+    void start(Accepted accepted, Failed failed, Gate gate = {}) {
+        accept_loop<Accepted, Failed, Gate>::start(*state_, std::move(accepted), std::move(failed),
+                                                   std::move(gate));
     }
+
+    /// Asks the gate again, where it has stopped the listener.
+    void resume() { state_->resume(); }
 
     void close() noexcept {
         if (state_) state_->close();
@@ -143,7 +156,7 @@ private:
 
         /// Those that wait are accepted, as the loop does it.
         void connections_wait(std::error_code error) {
-            if (closed || paused) return;
+            if (closed || paused || held) return;
             const auto keep = loop;
             accept_all(*this, error);
         }
@@ -153,6 +166,11 @@ private:
             paused = true;
             this->service.schedule(*this, this->service.precise_now() + timer_wheel::resolution,
                                    this->executor);
+        }
+
+        void resume() {
+            // After a pause it goes on by itself.
+            if (std::exchange(held, false) && !closed && !paused) this->await_after_pause();
         }
 
         void close() noexcept {
@@ -182,6 +200,7 @@ private:
         void (*accept_all)(state&, std::error_code) = nullptr;
         std::shared_ptr<void> loop; ///< what `accept_all` calls
         bool paused = false;
+        bool held = false; ///< by the gate
         bool closed = false;
         bool is_unix = false;
         bool keeps_delay = false;
@@ -194,14 +213,16 @@ private:
 #endif
     };
 
-    template <class Accepted, class Failed>
+    template <class Accepted, class Failed, class Gate>
     struct accept_loop {
         Accepted accepted;
         Failed failed;
+        Gate gate;
 
-        static void start(state& with, Accepted&& accepted, Failed&& failed) {
+        static void start(state& with, Accepted&& accepted, Failed&& failed, Gate&& gate) {
             if (with.closed || with.loop) return;
-            with.loop = std::make_shared<accept_loop>(accept_loop{std::move(accepted), std::move(failed)});
+            with.loop = std::make_shared<accept_loop>(
+                accept_loop{std::move(accepted), std::move(failed), std::move(gate)});
             with.accept_all = &accept_all;
             with.await_connections();
         }
@@ -216,17 +237,21 @@ private:
             // What a callback throws doesn't end the listening.
             struct on_exit {
                 state& self;
+                Gate& gate;
                 bool drained = false;
                 ~on_exit() {
-                    if (self.closed || self.paused) return;
+                    gate.leave();
+                    if (self.closed || self.paused || self.held) return;
                     if (drained)
                         self.await_connections();
                     else
                         self.await_more();
                 }
-            } exit{self};
+            } exit{self, loop.gate};
             // Bounded, so that a flood of connections does not starve those that are open.
             for (int count = 0; count < 64 && !self.closed; ++count) {
+                self.held = !loop.gate.enter();
+                if (self.held) return;
                 if (auto socket = self.accept(error)) {
                     loop.accepted(std::move(*socket));
                     continue;

@@ -63,16 +63,18 @@ public:
         return errc{};
     }
 
-    /// Unmasks a piece of a compressed message where it lies, and appends what it expands to, which
-    /// is checked.
+    /// Unmasks a piece of a compressed message where it lies, and appends what it expands to, which is
+    /// checked. `affordable`: most bytes that there may be then; passed: `errc::budget_full`.
     [[nodiscard]] errc expand(std::span<std::byte> piece, const frame_header& header, std::size_t offset,
-                              bool message_ends, message_codec& codec) noexcept {
+                              bool message_ends, message_codec& codec,
+                              std::size_t affordable = static_cast<std::size_t>(-1)) noexcept {
         if (header.masked) mask(piece, header.key, offset);
         const std::size_t before = buffer_.size();
         const std::size_t room = max_bytes_ - expanded_;
         const std::size_t limit = room > static_cast<std::size_t>(-1) - before ? room : before + room;
-        if (const errc broken = codec.expand(piece, message_ends, buffer_, limit); broken != errc{})
-            return broken;
+        if (const errc broken = codec.expand(piece, message_ends, buffer_, std::min(limit, affordable));
+            broken != errc{})
+            return broken == errc::message_too_big && affordable < limit ? errc::budget_full : broken;
         const auto expanded = buffer_.bytes().subspan(before);
         expanded_ += expanded.size();
         if (op_ == opcode::text && (!utf8_.feed(expanded) || (message_ends && !utf8_.complete())))
@@ -130,6 +132,8 @@ public:
     [[nodiscard]] bool compressed() const noexcept { return compressed_; }
     [[nodiscard]] bool first_frame() const noexcept { return fragments_ == 1; }
     [[nodiscard]] bool holds_bytes() const noexcept { return !buffer_.empty(); }
+    /// Bytes held for the message.
+    [[nodiscard]] std::size_t memory() const noexcept { return buffer_.capacity(); }
     [[nodiscard]] std::span<std::byte> bytes() noexcept { return buffer_.bytes(); }
 
     /// Gives the assembled bytes away.

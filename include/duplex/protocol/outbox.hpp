@@ -217,8 +217,17 @@ public:
         return any;
     }
 
-    /// When `expire` may have something to do.
-    [[nodiscard]] time_point earliest() const noexcept { return earliest_; }
+    /// When `expire` or `asks_again` may have something to do.
+    [[nodiscard]] time_point earliest() const noexcept { return std::min(earliest_, ask_again_); }
+
+    /// A message for which there was no room is to be tried again then.
+    void ask_again_at(time_point when) noexcept { ask_again_ = when; }
+    /// True once when it is time for that.
+    [[nodiscard]] bool asks_again(time_point now) noexcept {
+        if (now < ask_again_) return false;
+        ask_again_ = no_deadline;
+        return true;
+    }
 
     /// Takes a message out that waits and has not begun to leave. Looks at all that wait.
     [[nodiscard]] bool withdraw(std::uint64_t tag) noexcept {
@@ -237,7 +246,7 @@ public:
         for (auto* lane : {&urgent_, &normal_})
             while (!lane->empty())
                 remove(*lane->first(), fate);
-        earliest_ = no_deadline;
+        earliest_ = ask_again_ = no_deadline;
         close_.reset();
     }
 
@@ -278,9 +287,9 @@ public:
 
     /// No message waits.
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
-    /// Neither a message nor a fate nor a Close is left.
+    /// Neither a message nor a fate nor a Close is left, and nobody to be told to try again.
     [[nodiscard]] bool idle() const noexcept {
-        return empty() && leaving_.empty() && told_.empty() && !close_;
+        return empty() && leaving_.empty() && told_.empty() && !close_ && ask_again_ == no_deadline;
     }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     /// Bytes that wait, framing included, as they would be without compression.
@@ -331,6 +340,7 @@ private:
     detail::key_index<item> keys_;
     std::optional<encoded_close_body> close_;
     time_point earliest_ = no_deadline;
+    time_point ask_again_ = no_deadline;
     std::size_t bytes_ = 0;
     std::size_t count_ = 0;
     bool masked_;

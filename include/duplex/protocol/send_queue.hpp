@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/byte_buffer.hpp>
 #include <duplex/core/detail/copy_short.hpp>
 #include <duplex/core/detail/inlining.hpp>
@@ -210,15 +211,19 @@ public:
         return {only, data_bytes_};
     }
 
-    /// Counts bytes as written, in the order of the last `gather`.
-    DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
+    /// Counts bytes as written, in the order of the last `gather`. False where some are left.
+    DUPLEX_ALWAYS_INLINE bool consumed(std::size_t size) noexcept {
         writing_ = false;
         if (gathered_control_ == 0) [[likely]] {
-            if (size == data_bytes_) [[likely]]
-                return consume_all();
-            return consume_part(size);
+            if (size == data_bytes_) [[likely]] {
+                consume_all();
+                return true;
+            }
+            consume_part(size);
+            return false;
         }
         consume_both(size);
+        return data_bytes_ == 0;
     }
 
     /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed: needed
@@ -270,6 +275,9 @@ public:
         std::uint64_t close_begin = 0; ///< data bytes before our Close
     };
     session_notes notes{};
+
+    /// Of the budget that the session shares; none where the queue is empty.
+    detail::send_charge charge;
 
     /// Bytes of block held for reuse.
     [[nodiscard]] std::size_t memory() const noexcept { return tail_.capacity(); }

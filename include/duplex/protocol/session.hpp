@@ -90,18 +90,14 @@ public:
     void received_direct(std::size_t size) noexcept;
 
     /// Tells that the peer ended the stream.
-    void eof() noexcept {
-        const auto state = closing_.now();
-        if (state != closing::state::done && state != closing::state::failed) fail(errc::connection_lost);
-    }
+    void eof() noexcept;
 
     /// Gives away the bytes of the message that `next` returned last, where it was assembled from pieces;
     /// empty where its payload lies in the window, and where it is being sent back.
-    [[nodiscard]] byte_buffer take_message() noexcept {
-        if (!receiving_ || !receiving_->message_delivered || (queue_ && queue_->borrows())) return {};
-        receiving_->message_delivered = false;
-        return receiving_->assembler.take();
-    }
+    [[nodiscard]] byte_buffer take_message() noexcept;
+
+    /// Frees what has come of messages: the transport is gone, and writes to `direct()` no more.
+    void drop_input() noexcept;
 
     // --- sending ---
 
@@ -227,15 +223,18 @@ public:
     }
 
     /// Counts `size` gathered bytes as written, and hands on what waits. Where memory runs out for that, and
-    /// nothing is left to write first, the connection fails.
+    /// nothing is left to write first, the connection fails. What is left counts in the budget from now on.
     DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
         if (!queue_) return;
-        queue_->consumed(size);
+        if (!queue_->consumed(size)) output_waits();
         if (size == 0) return;
         keepalive_.write_progress(now_);
         if (watches_writes_) [[unlikely]]
             after_write();
     }
+
+    /// The same while a write is still under way.
+    void output_waits() noexcept;
 
     /// The transport took of what it had been given before, and kept to itself.
     void write_progress() noexcept { keepalive_.write_progress(now_); }
@@ -248,14 +247,9 @@ public:
     }
 
     /// Drops what is queued: the transport is gone.
-    void drop_output() noexcept {
-        if (queue_) put_queue_aside().reset();
-        lose_output();
-    }
+    void drop_output() noexcept;
     /// The same while the transport still holds the bytes of the last `gather`.
-    void lose_output() noexcept {
-        if (outbox_) outbox_->lose_all();
-    }
+    void lose_output() noexcept;
 
     /// Bytes queued, framing included; also those that wait their turn.
     [[nodiscard]] std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
@@ -360,6 +354,10 @@ public:
                (before < options_->limits.queue_bytes && size <= options_->limits.queue_bytes - before);
     }
 
+    /// Whether `size` bytes may be on their way to a queue with `before`; `held` is what they were charged.
+    [[nodiscard]] bool charges(detail::send_charge& held, std::size_t before,
+                               std::size_t size) const noexcept;
+
     /// Why the session ended or is ending; `errc::closed` for an orderly end.
     [[nodiscard]] errc error() const noexcept { return error_; }
 
@@ -439,6 +437,11 @@ private:
     [[nodiscard]] bool make_header(opcode op, bool fin, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status admit(std::size_t size) noexcept;
     [[nodiscard]] send_status admitted() noexcept;
+    [[nodiscard]] send_status admit_charged(std::size_t size) noexcept;
+    [[nodiscard]] send_status not_pushed(send_status why) noexcept;
+    [[nodiscard]] bool affords(std::size_t total) noexcept;
+    [[nodiscard]] bool ask_again_later() noexcept;
+    void charge_output() noexcept;
     [[nodiscard]] bool open_queue() noexcept;
     [[nodiscard]] bool make_queue() noexcept;
 
@@ -447,12 +450,7 @@ private:
         return !close_pushed_ || (queue_ && !queue_->begun(queue_->notes.close_begin));
     }
 
-    /// The counts go on without it.
-    [[nodiscard]] std::unique_ptr<send_queue> put_queue_aside() noexcept {
-        data_count_ = queue_->data_written();
-        control_count_ = queue_->control_written();
-        return std::move(queue_);
-    }
+    [[nodiscard]] std::unique_ptr<send_queue> put_queue_aside() noexcept;
 
     void bytes_received() noexcept {
         // The next Ping may be due sooner than the answer to the last one was.
@@ -480,6 +478,7 @@ private:
 
     static constexpr std::uint8_t message_unfinished = 1; ///< one is being sent in fragments
     static constexpr std::uint8_t messages_held = 2;      ///< they wait their turn
+    static constexpr std::uint8_t output_charged = 4;     ///< what is queued counts in the budget
     /// What keeps a message from being queued just like that.
     std::uint8_t in_the_way_ = options_->holds_back() ? messages_held : std::uint8_t{0};
     bool failure_pending_ = false; ///< `failed` has not been reported yet
@@ -497,6 +496,7 @@ private:
 };
 
 } // namespace duplex
+#include <duplex/protocol/impl/session_budget.hpp>
 #include <duplex/protocol/impl/session_outbox.hpp>
 #include <duplex/protocol/impl/session_receive.hpp>
 #include <duplex/protocol/impl/session_send.hpp>

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/core/limits.hpp>
 #include <duplex/protocol/message_options.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <utility>
@@ -31,6 +33,8 @@ struct session_options {
     /// a Close need not wait for the end of a long one (RFC 6455 5.4); each of these frames is copied. Zero:
     /// never. Messages that are compressed, or sent in fragments, stay as they are. Holds messages back.
     std::size_t fragment_bytes = 0;
+    /// Shared with other connections; none: this one's own limits are all there is.
+    duplex::budget budget{};
 
     /// Whether messages wait their turn from the first one on.
     [[nodiscard]] constexpr bool holds_back() const noexcept {
@@ -40,6 +44,19 @@ struct session_options {
 
     bool operator==(const session_options&) const = default;
 };
+
+namespace detail {
+
+/// Options, and what follows from them.
+struct settled_options : session_options {
+    constexpr explicit settled_options(const session_options& from) noexcept
+        : session_options{from}
+        , quiet_bytes{std::min({limits.queue_watermark, limits.queue_bytes, from.budget.turn_bytes()})} {}
+
+    std::size_t quiet_bytes;
+};
+
+} // namespace detail
 
 /// Options that many sessions share, so that each holds no more than a pointer. Any thread.
 class shared_session_options {
@@ -71,21 +88,24 @@ public:
     const session_options& operator*() const noexcept { return *options_; }
     const session_options* operator->() const noexcept { return options_; }
 
+    /// Bytes that may be queued without a look at any limit: none of them is passed, nor anything charged.
+    [[nodiscard]] std::size_t quiet_bytes() const noexcept { return options_->quiet_bytes; }
+
 private:
-    struct block final : session_options, detail::counted<block> {
-        explicit block(const session_options& from)
-            : session_options{from} {}
+    using settled = detail::settled_options;
+    struct block final : settled, detail::counted<block> {
+        using settled::settled;
     };
 
-    [[nodiscard]] static const session_options* own(const block* made) noexcept {
+    [[nodiscard]] static const settled* own(const block* made) noexcept {
         if (made != nullptr) made->add_owner();
         return made;
     }
     [[nodiscard]] bool is_counted() const noexcept { return options_ != nullptr && options_ != &defaults_; }
     [[nodiscard]] const block& counted() const noexcept { return static_cast<const block&>(*options_); }
 
-    inline static constexpr session_options defaults_{};
-    const session_options* options_ = &defaults_;
+    inline static constexpr settled defaults_{session_options{}};
+    const settled* options_ = &defaults_;
 };
 
 } // namespace duplex

@@ -38,7 +38,7 @@ private:
 template <class T>
 class intrusive_ptr {
 public:
-    intrusive_ptr() noexcept = default;
+    constexpr intrusive_ptr() noexcept = default;
     explicit intrusive_ptr(T* object) noexcept
         : object_{object} {
         if (object_) object_->add_owner();
@@ -47,15 +47,17 @@ public:
         : object_{&object} {
         object.add_owner();
     }
-    intrusive_ptr(const intrusive_ptr& other) noexcept
-        : intrusive_ptr{other.object_} {}
-    intrusive_ptr(intrusive_ptr&& other) noexcept
+    constexpr intrusive_ptr(const intrusive_ptr& other) noexcept
+        : object_{other.object_} {
+        if (object_) object_->add_owner();
+    }
+    constexpr intrusive_ptr(intrusive_ptr&& other) noexcept
         : object_{std::exchange(other.object_, nullptr)} {}
     intrusive_ptr& operator=(intrusive_ptr other) noexcept {
         std::swap(object_, other.object_);
         return *this;
     }
-    ~intrusive_ptr() {
+    constexpr ~intrusive_ptr() {
         if (object_) object_->drop_owner();
     }
 
@@ -67,10 +69,10 @@ public:
         return owner;
     }
 
-    [[nodiscard]] T* get() const noexcept { return object_; }
+    [[nodiscard]] constexpr T* get() const noexcept { return object_; }
     T& operator*() const noexcept { return *object_; }
     T* operator->() const noexcept { return object_; }
-    explicit operator bool() const noexcept { return object_ != nullptr; }
+    constexpr explicit operator bool() const noexcept { return object_ != nullptr; }
     void reset() noexcept { intrusive_ptr{}.swap(*this); }
     void swap(intrusive_ptr& other) noexcept { std::swap(object_, other.object_); }
 

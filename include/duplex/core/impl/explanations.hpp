@@ -5,16 +5,6 @@
 namespace duplex {
 namespace detail {
 
-/// A row: what there is to say in words is name, text and source in one, so that a row has one pointer to be
-/// relocated when a program starts.
-struct explained {
-    errc error;
-    condition group;
-    close_code close;
-    std::uint16_t http_status;
-    const char* words;
-};
-
 /// A row for each `errc`, in the order of the enumeration.
 inline constexpr auto explanations = [] {
     using enum condition;
@@ -110,6 +100,10 @@ inline constexpr auto explanations = [] {
                   "message_expired|"
                   "the message could not begin to leave within its time to live|"
                   "message_options::time_to_live"},
+        explained{errc::budget_full, limit_exceeded, cc::try_again_later, 0,
+                  "budget_full|"
+                  "the budget that connections share has nothing left|"
+                  "budget_limits"},
         explained{errc::start_line_too_long, limit_exceeded, none, 414,
                   "start_line_too_long|"
                   "the start line is longer than http_limits::start_line_bytes|"

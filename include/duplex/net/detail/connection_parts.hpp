@@ -2,6 +2,7 @@
 
 // What a connection has at some times of its life only.
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/byte_buffer.hpp>
 #include <duplex/core/detail/nothrow.hpp>
 #include <duplex/handshake/outcome.hpp>
@@ -71,6 +72,7 @@ struct opening_parts {
     bool refused = false;                     ///< the answer is written; the peer's end is awaited
     bool initiating = false;                  ///< inside the function that began the operation
     bool forgotten = false;                   ///< nobody will look at its outcome
+    budget::handshake counted{};              ///< its place in the budget, where there is one
 
     /// The server's side, begun if need be.
     [[nodiscard]] server_handshake& as_server() { return server ? *server : server.emplace(options.http); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/budget.hpp>
 #include <duplex/core/byte_buffer.hpp>
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/opcode.hpp>
@@ -33,6 +34,7 @@ struct inbox_item {
     std::size_t size = 0;                           ///< of the payload, where it counts as queued
     listed_waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
     time_point expires = no_deadline;               ///< while it waits for room
+    send_charge charge;                             ///< for the payload, while it is on its way
 };
 
 /// So many times `limits::queue_bytes` come from other threads before a message is refused that is not to be:

@@ -133,8 +133,10 @@ void connection_state<Stream>::end() {
         waiting()->pings.complete_all(completion::post, error, {});
         waiting()->closes.complete_all(completion::post, clean ? std::error_code{} : error);
     }
-    // An asynchronous write under way still holds the bytes.
+    // An asynchronous write under way still holds the bytes, as a read or a callback does.
     if (!is_.writing) session_.drop_output();
+    if ((traits::waits || !reading_) && !corked_ && !is_.batch_out) session_.drop_input();
+    if (opening_) opening_->counted.end();
     buffered_.store(0, std::memory_order_relaxed);
 }
 

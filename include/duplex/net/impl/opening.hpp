@@ -25,6 +25,13 @@ bool connection_state<Stream>::opening_start(role self, waiter<std::error_code>&
         return false;
     }
     opening_->waiting = &done;
+    if (const auto& budget = opening_->options.budget; budget && !opening_->counted) {
+        opening_->counted = budget.begin_handshake();
+        if (!opening_->counted) {
+            opening_done(errc::budget_full);
+            return false;
+        }
+    }
     if (opening_->deadline == no_deadline) {
         const auto& times = opening_->options.timeouts;
         opening_->deadline =

@@ -59,7 +59,8 @@ template <class Stream>
 void connection_state<Stream>::on_readable(std::error_code error, std::size_t size) {
     if (traits::waits && !error) return read_now();
     reading_ = false;
-    if (!is_.ended) received_apart(error, size);
+    if (!is_.ended) return received_apart(error, size);
+    if (!corked_ && !is_.batch_out) session_.drop_input();
 }
 
 /// One read of a stream that gives at once what it has.
@@ -191,6 +192,7 @@ DUPLEX_RARE void connection_state<Stream>::callback_threw(const consumption& whi
     corked_ = false;
     session_.fail(errc::callback_threw);
     if (is_.ended) {
+        session_.drop_input();
         lease_.give_back();
     } else {
         // What the callback sent by reference lies in a window that may be filled anew.
@@ -251,6 +253,8 @@ void connection_state<Stream>::look_around() {
 template <class Stream>
 void connection_state<Stream>::keep_unread() {
     session_.settle();
+    if (is_.ended && !reading_) [[unlikely]]
+        session_.drop_input();
     const auto rest = session_.unread();
     if (rest.empty()) {
         forget(&seldom::stash);
@@ -271,7 +275,10 @@ void connection_state<Stream>::end_batch() {
     const pointer self{this};
     is_.batch_out = corked_ = false;
     ++batch_;
-    if (is_.ended) return lease_.give_back();
+    if (is_.ended) {
+        if (!reading_) session_.drop_input();
+        return lease_.give_back();
+    }
     look_around();
 }
 

@@ -90,7 +90,7 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
     // Counted before it is looked whether it fits, so that of two threads one knows of the other.
     const std::size_t coming = inbox_bytes_.fetch_add(size, std::memory_order_relaxed);
     const std::size_t before = buffered_.load(std::memory_order_relaxed) + coming;
-    item->admitted = session_.fits(before, payload.size());
+    item->admitted = session_.fits(before, payload.size()) && session_.charges(item->charge, before, size);
     auto status = before + size > session_.watermark() ? send_status::above_watermark : send_status::ok;
     if (!item->admitted && !decided_later(*item, coming + size))
         status = send_status::queue_full;
@@ -222,6 +222,8 @@ send_status connection_state<Stream>::queued(send_status status) {
         schedule_flush();
     } else {
         refused();
+        // It may have a deadline now.
+        if (status == send_status::would_wait) schedule_flush();
     }
     return status;
 }
@@ -240,6 +242,7 @@ void connection_state<Stream>::drain_inbox() {
     while (auto item = oldest_first.pop()) {
         // Its sender has been told that there is room.
         session_.admit_all(item->admitted);
+        item->charge.release();
         switch (item->what) {
         case inbox_item::kind::message: {
             if (item->sent && (asks_for_more(item->options) || session_.holds_back())) {
@@ -298,6 +301,7 @@ template <class Stream>
 void connection_state<Stream>::flush() {
     if (is_.ended || opening_) return;
     if (corked_ || is_.writing) {
+        if (!corked_) session_.output_waits();
         // What waits its turn changes without a write, too.
         buffered_.store(session_.queued(), std::memory_order_relaxed);
         return;

@@ -61,23 +61,29 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
         turns_changed();
         if (!closing_.may_send()) return send_status::not_open;
     }
+    if (options_->budget && !open_queue()) return send_status::out_of_memory;
     const std::size_t size = message.payload.size();
     outbox::item* const old = outbox_ && options.key != 0 ? outbox_->with_key(options.key) : nullptr;
     const bool at_once =
         (!outbox_ || outbox_->empty()) && may_hand_on(size) && !is_too_long(size, message.fragment);
     const std::size_t before = queued() - (old != nullptr ? old->framed : 0);
     const std::size_t waiting = outbox_ ? outbox_->count() - (old != nullptr ? 1 : 0) : 0;
+    const std::size_t framed = size + frame_header_size(size, self_ == role::client);
+    bool others_have_it = false; ///< what it lacks is not room of its own
     const auto room = [&](std::size_t less_bytes, std::size_t less_messages) {
-        if (admits_all_) return true;
-        return fits(before - less_bytes, size) &&
-               (at_once || waiting - less_messages < options_->limits.queue_messages);
+        const bool own_room = fits(before - less_bytes, size) &&
+                              (at_once || waiting - less_messages < options_->limits.queue_messages);
+        if (!own_room && !admits_all_) return false;
+        others_have_it = !affords(before - less_bytes + framed);
+        return !others_have_it;
     };
     std::size_t to_drop = 0;
     if (!room(0, 0)) {
         switch (when_full(options)) {
         case overflow::wait:
             // However few bytes there are: low water is when to try again.
-            was_above_ = watches_writes_ = true;
+            if (!others_have_it || queued() != 0) was_above_ = watches_writes_ = true;
+            if (others_have_it && !ask_again_later()) return send_status::out_of_memory;
             return send_status::would_wait;
         case overflow::close: close_for_overflow(); return send_status::queue_full;
         case overflow::drop_oldest:
@@ -91,7 +97,11 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
         }
     }
     if (!open_queue()) return send_status::out_of_memory;
-    return at_once ? push_at_once(message, options) : put_in_outbox(message, options, old, to_drop);
+    const auto status =
+        at_once ? push_at_once(message, options) : put_in_outbox(message, options, old, to_drop);
+    // What it is cut into, or shrinks to, may be more or less than itself.
+    charge_output();
+    return status;
 }
 
 inline send_status session::push_at_once(const outgoing& message, const message_options& options) noexcept {
@@ -288,8 +298,10 @@ DUPLEX_NEVER_INLINE inline void session::turns_changed() noexcept {
             lose_waiting(message_fate::lost);
             if (closing_.now() == closing::state::done) expired_ = true;
         }
+        charge_output();
         look_for_low_water();
     }
+    if (outbox_->asks_again(now_)) low_water_ = true;
     if (outbox_->idle()) outbox_.reset();
 }
 
@@ -297,6 +309,7 @@ inline void session::lose_waiting(message_fate fate) noexcept {
     outbox_->end_waiting(fate);
     if (!queue_) return;
     queue_->count_waiting(0);
+    charge_output();
     look_for_low_water();
 }
 
@@ -313,8 +326,10 @@ DUPLEX_NEVER_INLINE inline void session::after_write() noexcept {
         outbox_->written(data_written());
         turns_changed();
     }
+    charge_output();
     look_for_low_water();
-    watches_writes_ = keepalive_.ping_pending() || outbox_ || was_above_;
+    watches_writes_ =
+        keepalive_.ping_pending() || outbox_ || was_above_ || (in_the_way_ & output_charged) != 0;
     // Somebody wants to be told, or to send what there is room for now.
     if (outbox_ || low_water_) deadline_closer_ = true;
 }

@@ -47,8 +47,8 @@ DUPLEX_NEVER_INLINE inline event session::next_of_any_kind() noexcept {
     }
     if (!receiving_) {
         if (window_.empty()) return {};
-        receiving_ =
-            detail::begin_receiving(self_, options_->limits, codec_ ? rsv_compressed : std::uint8_t{0});
+        receiving_ = detail::begin_receiving(self_, options_->limits, options_->budget,
+                                             codec_ ? rsv_compressed : std::uint8_t{0});
         if (!receiving_) [[unlikely]]
             return fail_now(errc::out_of_memory);
     }
@@ -94,7 +94,8 @@ inline event session::next_in(detail::receiving& in) noexcept {
         const bool message_ends = frame_ends && header.fin;
         errc broken{};
         if (in.assembler.compressed()) {
-            broken = in.assembler.expand(piece, header, offset, message_ends, *codec_);
+            broken = in.assembler.expand(piece, header, offset, message_ends, *codec_,
+                                         in.affordable(options_->budget));
             piece = {};
         } else if (options_->deliver_fragments ||
                    (message_ends && offset == 0 && in.assembler.first_frame())) {
@@ -102,6 +103,9 @@ inline event session::next_in(detail::receiving& in) noexcept {
         } else {
             broken = in.assembler.append(piece, header, offset, decoder.remaining());
         }
+        // Others have what it would need: the message is not too big (1009), and may come again later (1013).
+        if (broken == errc{} && !in.charged_to(options_->budget)) [[unlikely]]
+            broken = errc::budget_full;
         if (broken != errc{}) [[unlikely]]
             return fail_now(broken);
         if (!frame_ends && !options_->deliver_fragments) return {};
@@ -113,7 +117,8 @@ inline event session::next_in(detail::receiving& in) noexcept {
 inline void session::release_delivered() noexcept {
     if (receiving_->message_delivered) [[unlikely]] {
         if (queue_ && queue_->borrows()) keep_borrowed();
-        if (std::exchange(receiving_->message_delivered, false)) receiving_->assembler.release();
+        if (std::exchange(receiving_->message_delivered, false))
+            receiving_->release_message(options_->budget);
     }
     if (receiving_->control_delivered) [[unlikely]] {
         receiving_->control_delivered = false;
@@ -128,7 +133,9 @@ inline std::span<std::byte> session::room_in_message() noexcept {
     if (!in.in_frame || options_->deliver_fragments || !window_.empty() || is_control(header.op)) return {};
     if (in.decoder.remaining() < direct_threshold || !closing_.may_receive()) return {};
     if (in.assembler.compressed()) return {};
-    return in.assembler.direct(in.decoder.remaining(), header.fin);
+    const auto room = in.assembler.direct(in.decoder.remaining(), header.fin);
+    // Where that is too much the next piece, which comes through a window, says so.
+    return in.charged_to(options_->budget) ? room : std::span<std::byte>{};
 }
 
 /// A piece of a data frame is in place; with `remaining() == 0` the frame ends here.
@@ -167,7 +174,7 @@ inline void session::received_direct(std::size_t size) noexcept {
     const errc broken = in.assembler.commit_direct(size, header, offset, frame_ends && header.fin);
     if (broken != errc{}) {
         fail(broken);
-        in.assembler.release();
+        in.release_message(options_->budget);
     } else {
         in.message_ready = frame_ends;
     }
@@ -205,7 +212,7 @@ DUPLEX_RARE inline event session::on_close(std::span<std::byte> payload) noexcep
     const close_body body = parse_close_body(payload);
     if (body.error != errc{}) return fail_now(body.error);
     window_ = {};
-    if (receiving_) receiving_->assembler.release();
+    if (receiving_) receiving_->release_message(options_->budget);
     keepalive_.close_started(now_);
     // RFC 6455 5.5.1: answered with the same code, unless a Close was sent before.
     if (closing_.close_received()) {
@@ -216,6 +223,11 @@ DUPLEX_RARE inline event session::on_close(std::span<std::byte> payload) noexcep
     return {.what = event::kind::closed,
             .code = body.code,
             .payload = payload.empty() ? payload : payload.subspan(2)};
+}
+
+inline void session::eof() noexcept {
+    const auto state = closing_.now();
+    if (state != closing::state::done && state != closing::state::failed) fail(errc::connection_lost);
 }
 
 DUPLEX_RARE inline void session::fail(errc why) noexcept {
@@ -239,7 +251,7 @@ DUPLEX_RARE inline void session::fail(errc why) noexcept {
 
 DUPLEX_RARE inline event session::fail_now(errc why) noexcept {
     fail(why);
-    if (receiving_) receiving_->assembler.release();
+    if (receiving_) receiving_->release_message(options_->budget);
     return failure_pending_ ? report_failure() : event{};
 }
 

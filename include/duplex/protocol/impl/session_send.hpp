@@ -15,8 +15,7 @@ DUPLEX_ALWAYS_INLINE bool session::send_small(opcode op, std::span<const std::by
     if (!closing_.may_send() || in_the_way_ != 0) return false;
     if (op != opcode::binary && (op != opcode::text || text == text_is::unchecked)) return false;
     const std::size_t before = queue_->bytes();
-    const std::size_t after = before + send_queue::small_header + payload.size();
-    if (after > options_->limits.queue_watermark || after > options_->limits.queue_bytes) return false;
+    if (before + send_queue::small_header + payload.size() > options_.quiet_bytes()) return false;
     if (before == 0) keepalive_.write_progress(now_);
     return queue_->push_small(op, payload);
 }
@@ -33,7 +32,7 @@ inline send_status session::send_data(opcode op, text_is text, compression how,
                                       byte_buffer* own) noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
-    if (in_the_way_ != 0) [[unlikely]]
+    if ((in_the_way_ & (message_unfinished | messages_held)) != 0) [[unlikely]]
         return own != nullptr ? send_in_turn(op, *own, how, text) : send_in_turn(op, payload, how, text);
     if (op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text &&
         !is_valid_utf8(payload))
@@ -58,9 +57,9 @@ template <class Push>
 inline send_status session::push_frame(opcode op, bool fin, std::size_t size, Push push,
                                        std::uint8_t rsv) noexcept {
     frame_header header;
-    if (!make_header(op, fin, size, header)) return send_status::no_random;
+    if (!make_header(op, fin, size, header)) return not_pushed(send_status::no_random);
     header.rsv = rsv;
-    return push(header) ? admitted() : send_status::out_of_memory;
+    return push(header) ? admitted() : not_pushed(send_status::out_of_memory);
 }
 
 inline bool session::compresses(compression how, std::size_t size) noexcept {
@@ -89,8 +88,9 @@ inline send_status session::push_compressed(opcode op, bool fin, byte_buffer&& c
 
 /// Whether so many bytes more may be queued, and a queue to take them.
 DUPLEX_ALWAYS_INLINE send_status session::admit(std::size_t size) noexcept {
-    if (!fits(queued(), size) && !admits_all_) [[unlikely]]
-        return send_status::queue_full;
+    const std::size_t quiet = options_.quiet_bytes();
+    if (size > quiet || queued() > quiet - size || (in_the_way_ & output_charged) != 0) [[unlikely]]
+        return admit_charged(size);
     return open_queue() ? send_status::ok : send_status::out_of_memory;
 }
 
@@ -119,15 +119,15 @@ inline send_status session::send(const prepared_message& message) noexcept {
         return send_data(message.op(), text_is::utf8, message.how(), payload,
                          [&](const frame_header& header) { return queue_->push_copy(header, payload); });
     if (!closing_.may_send()) return send_status::not_open;
-    if (in_the_way_ != 0) [[unlikely]]
+    if ((in_the_way_ & (message_unfinished | messages_held)) != 0) [[unlikely]]
         return send_with(to_send(message), {}, text_is::utf8);
     if (const auto status = admit(payload.size()); status != send_status::ok) return status;
     if (const auto* const twin = codec_ ? message.compressed_for(*codec_) : nullptr) {
         // The peer's window holds it from now on, and ours doesn't.
         codec_->discard();
-        return queue_->push_prepared(*twin) ? admitted() : send_status::out_of_memory;
+        return queue_->push_prepared(*twin) ? admitted() : not_pushed(send_status::out_of_memory);
     }
-    return queue_->push_prepared(message) ? admitted() : send_status::out_of_memory;
+    return queue_->push_prepared(message) ? admitted() : not_pushed(send_status::out_of_memory);
 }
 
 inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last,
@@ -155,8 +155,8 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
     }
     if (accepted(status)) {
         outgoing_utf8_ = checked;
-        in_the_way_ =
-            static_cast<std::uint8_t>((in_the_way_ & messages_held) | (last ? 0 : message_unfinished));
+        in_the_way_ = static_cast<std::uint8_t>((in_the_way_ & (messages_held | output_charged)) |
+                                                (last ? 0 : message_unfinished));
     }
     return status;
 }
@@ -251,7 +251,7 @@ inline void session::keep_borrowed() noexcept {
     bool kept = true;
     if (receiving_ && receiving_->message_delivered) {
         receiving_->message_delivered = false;
-        kept = queue_->adopt(receiving_->assembler.take());
+        kept = queue_->adopt(receiving_->take_message(options_->budget));
     }
     if (!queue_->settle() || !kept) [[unlikely]] {
         // What was borrowed and could not be copied is gone: nothing can be written any more.
