@@ -5,16 +5,6 @@
 namespace duplex {
 namespace detail {
 
-/// A row: what there is to say in words is name, text and source in one, so that a row has one pointer to be
-/// relocated when a program starts.
-struct explained {
-    errc error;
-    condition group;
-    close_code close;
-    std::uint16_t http_status;
-    const char* words;
-};
-
 /// A row for each `errc`, in the order of the enumeration.
 inline constexpr auto explanations = [] {
     using enum condition;
@@ -143,6 +133,10 @@ inline constexpr auto explanations = [] {
                   "idle_timeout|"
                   "no message was received within timeouts::idle|"
                   "timeouts::idle"},
+        explained{errc::life_timeout, timeout, cc::going_away, 0,
+                  "life_timeout|"
+                  "the connection was open for timeouts::life|"
+                  "timeouts::life"},
         explained{errc::write_timeout, timeout, none, 0,
                   "write_timeout|"
                   "the peer took no bytes for timeouts::write while some were queued|"
@@ -153,8 +147,8 @@ inline constexpr auto explanations = [] {
                   "timeouts::close"},
         explained{errc::call_timeout, timeout, none, 0,
                   "call_timeout|"
-                  "a blocking call had no result in the time it was given, and has lost nothing|"
-                  "blocking_client"},
+                  "a call had no result in the time it was given, and has lost nothing|"
+                  "blocking_client, within"},
 
         explained{errc::http_start_line_invalid, handshake_failure, none, 400,
                   "http_start_line_invalid|"
@@ -492,11 +486,6 @@ inline constexpr auto explanations = [] {
                   "RFC 6455 10.3"},
     };
 }();
-
-[[nodiscard]] constexpr const explained& explained_row(errc e) noexcept {
-    const auto index = static_cast<std::size_t>(e) - 1;
-    return explanations[index < explanations.size() ? index : 0];
-}
 
 } // namespace detail
 } // namespace duplex
