@@ -160,6 +160,14 @@ public:
         }
     }
 
+    /// What waits behind the fragments of a message that has not ended, in bytes and messages. Looks at all.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> waiting_behind_fragments() const noexcept {
+        std::pair<std::size_t, std::size_t> all{};
+        for (const item* each = behind_fragments(); each != nullptr; each = each->after)
+            all = {all.first + each->framed, all.second + 1};
+        return all;
+    }
+
     /// Drops what waits behind the fragments of a message that never ends; `begun`: some of it left before.
     void drop_behind_fragments(bool begun) noexcept {
         for (item* next = behind_fragments(); next != nullptr;)

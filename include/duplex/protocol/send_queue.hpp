@@ -240,6 +240,8 @@ public:
 
     [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
     [[nodiscard]] std::size_t bytes() const noexcept { return data_bytes_ + other_bytes_; }
+    /// Some of them can be written now.
+    [[nodiscard]] bool has_output() const noexcept { return bytes() != waiting_bytes_; }
     /// Of them those in the data lane.
     [[nodiscard]] std::size_t data_bytes() const noexcept { return data_bytes_; }
 

@@ -97,8 +97,7 @@ public:
     /// empty where its payload lies in the window, and where it is being sent back.
     [[nodiscard]] byte_buffer take_message() noexcept;
 
-    /// Withholds what of the window has not been looked at, so that `next` finds no more messages, until it
-    /// is given back, from wherever it was moved to.
+    /// Withholds what of the window has not been looked at until it is given back: `next` finds nothing.
     [[nodiscard]] std::span<std::byte> take_unread() noexcept { return std::exchange(window_, {}); }
     void give_unread(std::span<std::byte> withheld) noexcept { window_ = withheld; }
 
@@ -196,9 +195,8 @@ public:
     /// that has begun to leave in fragments. Also where the Close waits behind them already.
     std::error_code close_now(close_code code = close_code::normal, std::string_view reason = {}) noexcept;
 
-    /// The same ahead of all that has not begun to leave, whether it waits its turn or not, even of a Close:
-    /// only a frame whose first byte was given to the transport is ended first. What is dropped ends behind
-    /// `close_begins_at()`.
+    /// The same ahead of all frames of which the transport has no byte yet, even of a Close. What is dropped
+    /// ends behind `close_begins_at()`.
     std::error_code close_at_once(close_code code = close_code::normal,
                                   std::string_view reason = {}) noexcept;
     /// The position in the stream of data frames at which our Close begins, while it is queued.
@@ -321,7 +319,7 @@ public:
 
     /// When `on_time` has something to do.
     [[nodiscard]] time_point next_deadline() const noexcept {
-        const time_point first = keepalive_.deadline(queued() != 0);
+        const time_point first = keepalive_.deadline(queue_ && queue_->has_output());
         return outbox_ ? std::min(first, outbox_->earliest()) : first;
     }
 

@@ -70,7 +70,14 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
                (at_once || waiting - less_messages < options_->limits.queue_messages);
     };
     std::size_t to_drop = 0;
-    if (!room(0, 0)) {
+    // What waits for the end of a message in pieces must not keep it from ending.
+    const auto has_room = [&] {
+        if (room(0, 0)) return true;
+        if (!message.fragment || message.first || !outbox_) return false;
+        const auto [bytes, messages] = outbox_->waiting_behind_fragments();
+        return messages != 0 && room(bytes, messages);
+    };
+    if (!has_room()) {
         switch (when_full(options)) {
         case overflow::wait:
             // However few bytes there are: low water is when to try again.
@@ -182,6 +189,8 @@ inline bool session::open_outbox() noexcept {
 inline send_status session::hand_on_what_fits() noexcept {
     (void)outbox_->expire(now_);
     queue_->count_waiting(0);
+    // Something begins to wait for the transport.
+    if (queue_->empty()) keepalive_.write_progress(now_);
     auto status = send_status::ok;
     while (outbox::item* const next = outbox_->next()) {
         if (begun_unfinished_ && !next->continues()) break;

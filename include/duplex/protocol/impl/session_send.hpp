@@ -280,7 +280,7 @@ DUPLEX_ALWAYS_INLINE bool session::open_queue() noexcept {
     if (!queue_) [[unlikely]]
         if (!make_queue()) return false;
     // Something begins to wait for the transport.
-    if (queue_->empty()) keepalive_.write_progress(now_);
+    if (!queue_->has_output()) keepalive_.write_progress(now_);
     return true;
 }
 
@@ -318,7 +318,7 @@ DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcep
     now_ = now;
     if (outbox_) turns_changed();
     using action = keepalive::action;
-    switch (keepalive_.due(now, queued() != 0)) {
+    switch (keepalive_.due(now, queue_ && queue_->has_output())) {
     case action::none: break;
     case action::send_ping:
         ping_refused_ = ping({}) != send_status::ok;
