@@ -112,9 +112,9 @@ private:
 /// Options: in a coroutine keep them in a variable of their own. g++ before 13 miscompiles a temporary struct
 /// that is written inside a `co_await` expression.
 ///
-/// Thread rule: `send`, `ping`, `close`, `is_open`, `buffered_amount` and handles: any thread. Everything
-/// else, the destructor included, on the stream's executor (a strand where the context runs on several
-/// threads).
+/// Thread rule: `send`, `send_parts`, `ping`, `close`, `is_open`, `buffered_amount` and handles: any thread.
+/// Everything else, the destructor included, on the stream's executor (a strand where the context runs on
+/// several threads).
 ///
 /// Completion: never from inside the initiating function. Cancellation: all types; a cancelled read loses
 /// nothing, a cancelled `async_send` stops waiting but the message still goes, a cancelled handshake ends the
