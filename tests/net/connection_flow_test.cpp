@@ -153,8 +153,11 @@ TEST_CASE("a long message cut into frames keeps neither a Pong nor a Close at on
     while (pong < frames->size() && (*frames)[pong].op != 10)
         ++pong;
     CHECK(pong <= 5);
-    CHECK(((*frames)[pong + 1].op == 8) == closes);
-    CHECK(frames->size() == (closes ? pong + 2 : 201));
+    CHECK((frames->back().op == 8) == closes);
+    if (closes)
+        CHECK(frames->size() <= 8);
+    else
+        CHECK(frames->size() == 201);
 }
 
 TEST_CASE("a close at once drops what has not begun to leave, and tells whose it was") {

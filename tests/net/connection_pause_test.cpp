@@ -27,8 +27,8 @@ using strings = std::vector<std::string>;
 
 /// A connection with a run that writes down what it is given.
 struct running : scripted {
-    explicit running(const connection_options& options = {}, role self = any_role())
-        : scripted{self, options} {
+    explicit running(const connection_options& options = {}, role acting = any_role())
+        : scripted{acting, options} {
         open();
         struct handlers {
             running& to;

@@ -264,6 +264,7 @@ TEST_CASE("every kind of completion token can have a deadline") {
             text = second.text();
         },
         asio::detached);
+    one.run();
     one.pass(1250ms);
     CHECK(error == errc::call_timeout);
     one.comes(opcode::text, "awaited");

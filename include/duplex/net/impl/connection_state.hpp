@@ -389,7 +389,7 @@ private:
     void keep_withheld();
     void end_pause();
     void look_at_withheld();
-    void answered(time_point since);
+    void answered(time_point::duration round_trip);
     void time_keepalive();
     void retire_reader(std::error_code error);
 

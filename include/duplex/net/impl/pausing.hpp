@@ -81,16 +81,16 @@ latency connection_state<Stream>::measured() {
     return {};
 }
 
-/// A Pong has come whose Ping was written at `since`.
+/// A Ping has its Pong.
 template <class Stream>
-void connection_state<Stream>::answered(time_point since) {
-    if (seldom_ && seldom_->answers) seldom_->answers->add(service_->precise_now() - since);
+void connection_state<Stream>::answered(time_point::duration round_trip) {
+    if (seldom_ && seldom_->answers) seldom_->answers->add(round_trip);
 }
 
 /// A Pong without payload answers the keepalive's Ping.
 template <class Stream>
 void connection_state<Stream>::time_keepalive() {
-    if (const auto since = session_.answers().pong_received()) answered(*since);
+    if (const auto since = session_.answers().pong_received()) answered(service_->precise_now() - *since);
 }
 
 template <class Stream>

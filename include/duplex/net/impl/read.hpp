@@ -324,7 +324,7 @@ void connection_state<Stream>::on_event(const event& found) {
         // RFC 6455 5.5.3: a peer may answer only the latest of several Pings.
         while (!pings.empty() && pings.front()->key <= number) {
             auto& each = static_cast<ping_waiter&>(*pings.pop_front());
-            if (each.key == number && each.written != no_deadline) answered(each.written);
+            if (each.key == number && each.written != no_deadline) answered(now - each.written);
             // The peer can guess the number before the Ping has left.
             each.complete(completion::post, {},
                           each.written == no_deadline ? time_point::duration{} : now - each.written);
