@@ -295,3 +295,84 @@ TEST_CASE(
     CHECK((said[3] == "close") == closes);
     CHECK(said.size() == (closes ? 4U : 102U));
 }
+
+TEST_CASE("whatever is sent between the pieces of a message, messages arrive whole and in order") {
+    const auto self = any_role();
+    const auto seed = GENERATE(range(1U, 120U));
+    CAPTURE(seed);
+    std::uint32_t state = seed * 2'654'435'761U;
+    const auto random = [&](std::uint32_t below) {
+        state = state * 1'664'525U + 1'013'904'223U;
+        return (state >> 8U) % below;
+    };
+    session_options options;
+    options.hold_back = random(2) == 0;
+    options.fragment_bytes = random(2) == 0 ? 0 : 20;
+    options.limits.commit_bytes = 1 + random(200);
+    session s{self, options};
+
+    octets written;
+    // Normal messages by when they begin; urgent ones may be anywhere.
+    std::vector<std::string> normal;
+    std::vector<std::string> hurried;
+    bool in_pieces = false;
+    const auto text_of = [&](char kind, std::size_t number) {
+        return std::string(1, kind) + std::to_string(number) + std::string(random(60), kind);
+    };
+    const auto piece = [&](bool last) {
+        const auto text = in_pieces ? std::string(random(30), 'f') : text_of('f', normal.size());
+        REQUIRE(accepted(s.send_fragment(opcode::binary, view(text), last)));
+        if (!in_pieces) normal.emplace_back();
+        // No other normal message begins in the list before this one ends: find it by its kind.
+        std::size_t at = normal.size();
+        while (at-- != 0)
+            if (normal[at].empty() || normal[at].front() == 'f') break;
+        normal[at] += text;
+        in_pieces = !last;
+    };
+    for (int i = 0; i < 60; ++i) {
+        switch (random(6)) {
+        case 0: piece(false); break;
+        case 1:
+            if (in_pieces) piece(true);
+            break;
+        case 2:
+            normal.push_back(text_of('n', normal.size()));
+            REQUIRE(accepted(s.send(opcode::text, normal.back())));
+            break;
+        case 3:
+            hurried.push_back(text_of('u', hurried.size()));
+            REQUIRE(accepted(s.send(opcode::text, view(hurried.back()), urgent)));
+            break;
+        case 4: (void)s.ping(view("ping")); break;
+        default: {
+            const octets bytes = gathered(s, 1 + random(3));
+            const std::size_t size = bytes.empty() ? 0 : 1 + random(static_cast<std::uint32_t>(bytes.size()));
+            written += bytes.substr(0, size);
+            s.consumed(size);
+        }
+        }
+    }
+    if (in_pieces) piece(true);
+    written += drained(s);
+    CHECK(s.queued() == 0);
+
+    const auto frames = read_frames(written);
+    REQUIRE(frames);
+    std::vector<std::string> got_normal;
+    std::vector<std::string> got_hurried;
+    std::string message;
+    bool inside_one = false;
+    for (const auto& each : *frames) {
+        if (each.op >= 8) continue;
+        REQUIRE((each.op == 0) == inside_one);
+        message += each.payload;
+        inside_one = !each.fin;
+        if (inside_one) continue;
+        (message.front() == 'u' ? got_hurried : got_normal).push_back(message);
+        message.clear();
+    }
+    CHECK_FALSE(inside_one);
+    CHECK((got_normal == normal));
+    CHECK((got_hurried == hurried));
+}

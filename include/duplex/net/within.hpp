@@ -38,11 +38,11 @@ template <class Token, class... Args>
 class asio::async_result<duplex::within_token<Token>, void(std::error_code, Args...)> {
 public:
     template <class Initiation, class Within, class... More>
-    static auto initiate(Initiation&& initiation, Within&& with, More&&... more) {
+    static auto initiate(Initiation&& begins, Within&& with, More&&... more) {
         Token inner{std::forward<Within>(with).token};
         return asio::async_initiate<Token, void(std::error_code, Args...)>(
             duplex::detail::timed_initiation<std::decay_t<Initiation>>{with.limit,
-                                                                       std::forward<Initiation>(initiation)},
+                                                                       std::forward<Initiation>(begins)},
             inner, std::forward<More>(more)...);
     }
 };

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace duplex::detail {
@@ -113,20 +114,27 @@ private:
 
 /// Begins an operation of a connection, whose state is what it is begun with first, under a deadline.
 template <class Initiation>
-struct timed_initiation {
+class timed_initiation {
+public:
+    template <class From>
+    timed_initiation(std::chrono::milliseconds limit, From&& begins)
+        : limit_{limit}
+        , initiation_{std::forward<From>(begins)} {}
+
     template <class Handler, class State, class... Args>
     void operator()(Handler&& handler, State state, Args&&... args) {
         using executor = std::decay_t<decltype(state->get_executor())>;
         using deadline = call_deadline<executor>;
         const typename deadline::pointer limited{new deadline{*state->service_, state->get_executor()}};
         timed_handler<std::decay_t<Handler>, executor> timed{std::forward<Handler>(handler), limited};
-        limited->begin(limit);
-        initiation(std::move(timed), std::move(state), std::forward<Args>(args)...);
+        limited->begin(limit_);
+        initiation_(std::move(timed), std::move(state), std::forward<Args>(args)...);
         limited->begun();
     }
 
-    std::chrono::milliseconds limit;
-    Initiation initiation;
+private:
+    std::chrono::milliseconds limit_;
+    Initiation initiation_;
 };
 
 } // namespace duplex::detail
