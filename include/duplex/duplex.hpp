@@ -8,5 +8,6 @@
 #include <duplex/net/connect.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/listener.hpp>
+#include <duplex/net/within.hpp>
 #include <duplex/server.hpp>
 #include <duplex/websocket.hpp>

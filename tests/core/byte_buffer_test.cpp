@@ -5,9 +5,11 @@
 #include "support/system_faults.hpp"
 #include "support/wire.hpp"
 
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -225,6 +227,23 @@ TEST_CASE("a buffer may outlive what its thread keeps") {
         if (!large.reserve(1 << 20)) user.worked = nullptr;
     }).join();
     CHECK(worked);
+}
+
+TEST_CASE("appends what lies in several places, one after the other") {
+    byte_buffer buffer;
+    CHECK(buffer.append_all({}));
+    CHECK(buffer.empty());
+    REQUIRE(buffer.append(view("0")));
+    const octets long_one(5000, 'x');
+    const std::array<std::span<const std::byte>, 5> parts{view("12"), {}, view(long_one), view("3"), {}};
+    REQUIRE(buffer.append_all(parts));
+    CHECK((to_octets(buffer.bytes()) == "012" + long_one + "3"));
+    // More than there is memory in the world.
+    const std::span<const std::byte> endless{buffer.data(), static_cast<std::size_t>(-1) / 2};
+    const std::array<std::span<const std::byte>, 3> many{endless, endless, endless};
+    CHECK_FALSE(buffer.append_all(many));
+    CHECK_FALSE(buffer.append_all(std::span{many}.first(1)));
+    CHECK((to_octets(buffer.bytes()) == "012" + long_one + "3"));
 }
 
 #if defined(DUPLEX_TESTING_FAULTS)

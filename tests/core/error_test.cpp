@@ -61,6 +61,7 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::message_too_big).name == "message_too_big");
     CHECK(duplex::explain(errc::message_expired).name == "message_expired");
     CHECK(duplex::explain(errc::deflate_ratio_exceeded).name == "deflate_ratio_exceeded");
+    CHECK(duplex::explain(errc::life_timeout).name == "life_timeout");
     CHECK(duplex::explain(errc::close_timeout).name == "close_timeout");
     CHECK(duplex::explain(errc::http_start_line_invalid).name == "http_start_line_invalid");
     CHECK(duplex::explain(errc::method_not_get).name == "method_not_get");
@@ -108,6 +109,7 @@ TEST_CASE("each broken rule has the Close code that RFC 6455 7.4.1 names") {
     CHECK(duplex::close_code_for(errc::too_many_fragments) == close_code::policy_violation);
     CHECK(duplex::close_code_for(errc::budget_full) == close_code::try_again_later);
     CHECK(duplex::close_code_for(errc::idle_timeout) == close_code::going_away);
+    CHECK(duplex::close_code_for(errc::life_timeout) == close_code::going_away);
     CHECK(duplex::close_code_for(errc::out_of_memory) == close_code::internal_error);
     CHECK(duplex::close_code_for(errc::connection_lost) == close_code::no_status);
 }

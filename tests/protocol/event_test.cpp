@@ -32,7 +32,6 @@ TEST_CASE("each refusal to send has its error") {
         std::pair{send_status::queue_full, errc::queue_full},
         std::pair{send_status::text_not_utf8, errc::text_not_utf8},
         std::pair{send_status::opcode_not_data, errc::opcode_not_data},
-        std::pair{send_status::message_unfinished, errc::operation_pending},
         std::pair{send_status::control_payload_too_long, errc::ping_payload_too_long},
         std::pair{send_status::out_of_memory, errc::out_of_memory},
         std::pair{send_status::no_random, errc::random_source_failed},

@@ -185,3 +185,100 @@ TEST_CASE("a wait that is off, never begins or outlasts every program has no end
     CHECK((deadline_after(start, century) == start + century));
     CHECK((deadline_after(start, century + 1s) == no_deadline));
 }
+
+TEST_CASE("a life ends so long after it began, whatever is received") {
+    auto short_life = all;
+    short_life.life = 60s;
+    keepalive timer{short_life, after(1000)};
+    for (int moment = 1000; moment < 61'000; moment += 10'000) {
+        timer.bytes_received(after(moment));
+        timer.message_received(after(moment));
+    }
+    check_due(timer, false, 61'000, action::close_life);
+    timer.close_started(after(61'000));
+    CHECK((timer.deadline(false) == after(71'000)));
+}
+
+TEST_CASE("a life is never short, and at most a quarter of a second long") {
+    auto short_life = none;
+    short_life.life = 1s;
+    check_due(keepalive{short_life, after(1)}, false, 1250, action::close_life);
+    check_due(keepalive{short_life, after(249)}, false, 1250, action::close_life);
+    check_due(keepalive{short_life, after(250)}, false, 1250, action::close_life);
+    check_due(keepalive{short_life, after(251)}, false, 1500, action::close_life);
+    // After years of the clock's, too.
+    const auto late = start + std::chrono::hours{24} * 365 * 30 + 1ms;
+    const keepalive old{short_life, late};
+    CHECK((old.due(late + 1s - 1ms, false) == action::none));
+    CHECK((old.due(late + 1250ms, false) == action::close_life));
+}
+
+TEST_CASE("silence that was excused is counted anew, and an answer that is due is waited for again") {
+    keepalive timer{all, start};
+    timer.ping_queued();
+    timer.ping_written(after(30'000));
+    timer.silence_excused(after(45'000));
+    CHECK((timer.due(after(50'000), false) == action::none));
+    check_due(timer, false, 65'000, action::fail_pong);
+    keepalive idle{all, start};
+    idle.silence_excused(after(29'000));
+    check_due(idle, false, 59'000, action::send_ping);
+}
+
+TEST_CASE("the answer to the one Ping under way is timed where its writing was, exactly") {
+    keepalive timer{all, start};
+    const auto ping_at = [&](int moment) {
+        timer.ping_queued();
+        timer.ping_written(after(moment));
+    };
+    CHECK(!timer.pong_received());
+    timer.ping_was_written_at(after(1));
+    CHECK(!timer.pong_received());
+
+    ping_at(30'000);
+    timer.ping_was_written_at(after(30'100));
+    // Whatever else is told later, and whatever comes before the Pong.
+    timer.ping_was_written_at(after(30'200));
+    timer.bytes_received(after(30'300));
+    CHECK((timer.pong_received() == after(30'100)));
+    CHECK(!timer.pong_received());
+
+    SECTION("not where nobody said exactly when") {
+        ping_at(60'000);
+        CHECK(!timer.pong_received());
+    }
+    SECTION("not where there are several, of which any may be answered") {
+        ping_at(60'000);
+        timer.ping_was_written_at(after(60'000));
+        timer.bytes_received(after(61'000));
+        ping_at(91'000);
+        timer.ping_was_written_at(after(91'000));
+        CHECK(!timer.pong_received());
+    }
+    SECTION("not where this side was not listening") {
+        ping_at(60'000);
+        timer.ping_was_written_at(after(60'000));
+        timer.forget_ping_time();
+        CHECK(!timer.pong_received());
+    }
+    SECTION("not once the connection is closing") {
+        ping_at(60'000);
+        timer.ping_was_written_at(after(60'000));
+        timer.close_started(after(61'000));
+        CHECK(!timer.pong_received());
+    }
+}
+
+TEST_CASE("after an answer that could not be timed the next one is") {
+    keepalive timer{all, start};
+    timer.ping_queued();
+    timer.ping_written(after(1000));
+    timer.ping_was_written_at(after(1000));
+    timer.forget_ping_time();
+    CHECK(!timer.pong_received());
+    timer.bytes_received(after(2000));
+    timer.ping_queued();
+    timer.ping_written(after(40'000));
+    timer.ping_was_written_at(after(40'001));
+    CHECK((timer.pong_received() == after(40'001)));
+}

@@ -97,26 +97,32 @@ TEST_CASE("the mask does not reach the caller's bytes, and later changes do not 
         CHECK((frame.payload == octets(20'000, 'p')));
 }
 
-TEST_CASE("a message is sent in fragments, with control frames in between and no other message") {
+TEST_CASE(
+    "a message is sent in fragments, with control frames in between, and other messages wait for its end") {
     const auto self = GENERATE(values({role::client, role::server}));
     const auto op = GENERATE(values({opcode::text, opcode::binary}));
     transcript{self}
         .act([&](session& s) { CHECK((s.send_fragment(op, view("Hel"), false) == send_status::ok)); })
         .expect_write_frame(op, "Hel", {.fin = false})
         .act([&](session& s) {
-            CHECK((s.send(opcode::text, "other") == send_status::message_unfinished));
-            CHECK((s.send(prepared_message::text("other")) == send_status::message_unfinished));
-            CHECK((s.send_borrowed(opcode::binary, view("other")) == send_status::message_unfinished));
-            CHECK((s.send(opcode::binary, owned("other")) == send_status::message_unfinished));
+            CHECK((s.send(opcode::text, "first") == send_status::ok));
+            CHECK((s.send(prepared_message::text("second")) == send_status::ok));
+            CHECK((s.send_borrowed(opcode::binary, view("third")) == send_status::ok));
+            CHECK((s.send(opcode::binary, owned("fourth")) == send_status::ok));
+            CHECK(s.holds_back());
             CHECK((s.ping(view("between")) == send_status::ok));
             CHECK((s.send_fragment(op, view("lo"), false) == send_status::ok));
             CHECK((s.send_fragment(op, {}, true) == send_status::ok));
-            CHECK((s.send(opcode::text, "other") == send_status::ok));
+            CHECK((s.send(opcode::text, "last") == send_status::ok));
         })
         .expect_write_frame(opcode::ping, "between")
         .expect_write_frame(opcode::continuation, "lo", {.fin = false})
         .expect_write_frame(opcode::continuation, "")
-        .expect_write_frame(opcode::text, "other")
+        .expect_write_frame(opcode::text, "first")
+        .expect_write_frame(opcode::text, "second")
+        .expect_write_frame(opcode::binary, "third")
+        .expect_write_frame(opcode::binary, "fourth")
+        .expect_write_frame(opcode::text, "last")
         .check();
 }
 
@@ -423,7 +429,9 @@ TEST_CASE("a prepared message and a fragment that find the queue full can be sen
     CHECK((s.send_fragment(opcode::text, view("\xc3"), true) == send_status::text_not_utf8));
     CHECK((s.send_fragment(opcode::text, view("\xc3\xa4"), true) == send_status::queue_full));
     CHECK(read_frames(drained(s))->size() == 1);
-    CHECK((s.send(prepared_message::text("not yet")) == send_status::message_unfinished));
+    CHECK((s.send(prepared_message::text("not yet")) == send_status::ok));
+    CHECK(drained(s).empty());
     CHECK((s.send_fragment(opcode::text, view("\xc3\xa4"), true) == send_status::ok));
     CHECK((s.send(prepared_message::text("now")) == send_status::ok));
+    CHECK(read_frames(drained(s))->size() == 3);
 }

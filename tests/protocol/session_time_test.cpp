@@ -256,3 +256,52 @@ TEST_CASE("tells when a written Ping and its answer bring the next deadline clos
     CHECK(s.deadline_came_closer());
     CHECK(!s.deadline_came_closer());
 }
+
+TEST_CASE("at the end of its life a connection is closed in order, behind what is queued") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session_options options = all;
+    options.timeouts.life = 20s;
+    transcript{self, options}
+        .act(due_at(20'000))
+        .peer_frame(opcode::text, "busy")
+        .expect(message("busy"))
+        .act([](session& s) { CHECK((s.send(opcode::text, "last") == send_status::ok)); })
+        .at(19'999)
+        .expect_write_frame(opcode::text, "last")
+        .at(20'000)
+        .expect_nothing()
+        .expect_write_frame(opcode::close, close_payload(1001, "end of life"))
+        .act([](session& s) {
+            CHECK((s.error() == errc::life_timeout));
+            CHECK((s.send(opcode::text, "late") == send_status::not_open));
+        })
+        .act(due_at(30'000))
+        .peer_frame(opcode::close, close_payload(1001))
+        .expect(closed(close_code::going_away))
+        .check();
+}
+
+TEST_CASE("a peer that does not answer the Close at the end of a life is not waited for") {
+    const auto self = GENERATE(values({role::client, role::server}));
+    session s{self, {.timeouts = {.life = 20s, .close = 10s}, .life_code = close_code::service_restart}};
+    s.on_time(after(20'000));
+    CHECK((s.state() == closing::state::close_sent));
+    s.on_time(after(29'999));
+    CHECK((s.transport() == transport_step::keep));
+    s.on_time(after(30'000));
+    CHECK((s.error() == errc::close_timeout));
+    CHECK((s.transport() == transport_step::abort));
+}
+
+TEST_CASE("what a life ends with can be chosen among the codes that may travel") {
+    const auto [code, sent] = GENERATE(table<close_code, std::uint16_t>({
+        {close_code::service_restart, std::uint16_t{1012}},
+        {close_code{4000}, std::uint16_t{4000}},
+        {close_code::abnormal, std::uint16_t{1001}},
+        {close_code::no_status, std::uint16_t{1001}},
+    }));
+    transcript{role::server, {.timeouts = {.ping_interval = 0s, .life = 20s}, .life_code = code}}
+        .at(20'000)
+        .expect_write_frame(opcode::close, close_payload(sent, "end of life"))
+        .check();
+}

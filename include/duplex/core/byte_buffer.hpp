@@ -82,6 +82,24 @@ public:
         return true;
     }
 
+    /// Copies all `parts` behind the contents, one after the other; false when memory ran out (nothing
+    /// changed).
+    [[nodiscard]] bool append_all(std::span<const std::span<const std::byte>> parts) noexcept {
+        std::size_t total = 0;
+        for (const auto part : parts) {
+            if (part.size() > static_cast<std::size_t>(-1) - total) return false;
+            total += part.size();
+        }
+        std::byte* to = total != 0 ? prepare(total) : nullptr;
+        if (to == nullptr) return total == 0;
+        for (const auto part : parts) {
+            if (!part.empty()) std::memcpy(to, part.data(), part.size());
+            to += part.size();
+        }
+        size_ += total;
+        return true;
+    }
+
     /// Takes back the last `less` bytes.
     void shrink(std::size_t less) noexcept { size_ -= less; }
 

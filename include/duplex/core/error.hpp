@@ -51,6 +51,7 @@ enum class errc : std::uint8_t {
     handshake_timeout,
     pong_timeout,
     idle_timeout,
+    life_timeout,
     write_timeout,
     close_timeout,
     call_timeout,
@@ -173,6 +174,19 @@ struct explanation {
     std::string_view source;                  ///< the rule's section
 };
 
+namespace detail {
+
+/// A row: what there is to say in words is name, text and source in one, so that a row has one pointer to be
+/// relocated when a program starts.
+struct explained {
+    errc error;
+    condition group;
+    close_code close;
+    std::uint16_t http_status;
+    const char* words;
+};
+
+} // namespace detail
 } // namespace duplex
 
 #include <duplex/core/detail/inlining.hpp>
@@ -180,6 +194,15 @@ struct explanation {
 #include <duplex/core/impl/explanations.hpp>
 
 namespace duplex {
+
+namespace detail {
+
+[[nodiscard]] constexpr const explained& explained_row(errc e) noexcept {
+    const auto index = static_cast<std::size_t>(e) - 1;
+    return explanations[index < explanations.size() ? index : 0];
+}
+
+} // namespace detail
 
 /// Everything there is to say about `e`: the one table of the library.
 [[nodiscard]] constexpr explanation explain(errc e) noexcept {

@@ -77,6 +77,9 @@ struct timeouts {
     duration pong{20'000};
     /// Without a received message for this long, the connection is closed with 1001 (off by default).
     duration idle{0};
+    /// So long after the opening handshake the connection is closed with `session_options::life_code` and
+    /// `errc::life_timeout` (off by default). Up to 250 ms later.
+    duration life{0};
     /// Queued bytes that make no progress for this long fail the connection with `errc::write_timeout`.
     duration write{30'000};
     /// From the start of the closing handshake to the end of the transport (RFC 6455 7.1.1).

@@ -11,6 +11,7 @@
 #include <duplex/net/message_batch.hpp>
 #include <duplex/net/stream_traits.hpp>
 #include <duplex/net/tcp_socket.hpp>
+#include <duplex/protocol/latency.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 
 #include <asio/async_result.hpp>
@@ -72,8 +73,12 @@ public:
     send_status ping(std::span<const std::byte> payload = {}) const {
         return state_ ? state_->ping(payload) : send_status::not_open;
     }
-    std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) const {
-        return state_ ? state_->close(code, reason) : make_error_code(errc::not_open);
+    send_status send_parts(opcode op, std::span<const std::span<const std::byte>> parts) const {
+        return state_ ? state_->send_parts(op, parts) : send_status::not_open;
+    }
+    std::error_code close(close_code code = close_code::normal, std::string_view reason = {},
+                          close_how how = close_how::after_queued) const {
+        return state_ ? state_->close(code, reason, how) : make_error_code(errc::not_open);
     }
     [[nodiscard]] bool is_open() const noexcept { return state_ && state_->is_open(); }
     [[nodiscard]] std::size_t buffered_amount() const noexcept { return state_ ? state_->buffered() : 0; }
@@ -107,9 +112,9 @@ private:
 /// Options: in a coroutine keep them in a variable of their own. g++ before 13 miscompiles a temporary struct
 /// that is written inside a `co_await` expression.
 ///
-/// Thread rule: `send`, `ping`, `close`, `is_open`, `buffered_amount` and handles: any thread. Everything
-/// else, the destructor included, on the stream's executor (a strand where the context runs on several
-/// threads).
+/// Thread rule: `send`, `send_parts`, `ping`, `close`, `is_open`, `buffered_amount` and handles: any thread.
+/// Everything else, the destructor included, on the stream's executor (a strand where the context runs on
+/// several threads).
 ///
 /// Completion: never from inside the initiating function. Cancellation: all types; a cancelled read loses
 /// nothing, a cancelled `async_send` stops waiting but the message still goes, a cancelled handshake ends the
@@ -272,6 +277,15 @@ public:
     /// The next message among the bytes already received; never waits.
     [[nodiscard]] std::optional<message> try_read() { return state_->try_read(); }
 
+    /// Delivers no more messages, and reads nothing more, until `resume`: what the peer sends waits in the
+    /// system's buffers, and then with the peer. Reads may begin meanwhile, and wait. Pings are still sent,
+    /// so that a transport that breaks, or takes nothing for `timeouts::write`, is found out; but silence
+    /// counts for nothing: neither a Pong nor a message is missed, and a peer that has ended is found out by
+    /// `resume`. Closing ends the pause: what still comes is delivered. No effect unless open.
+    void pause() { state_->pause(); }
+    void resume() { state_->resume(); }
+    [[nodiscard]] bool is_paused() const noexcept { return state_->is_paused(); }
+
     // --- sending: any thread ---
 
     /// Queues a text message. `send_status` tells whether it was accepted; `text_not_utf8` where it is no
@@ -292,6 +306,10 @@ public:
     send_status send(opcode op, std::span<const std::byte> payload) { return state_->send(op, payload); }
     send_status send(opcode op, byte_buffer&& payload) { return state_->send(op, std::move(payload)); }
     send_status send(const prepared_message& prepared) { return state_->send_prepared(prepared); }
+    /// One message whose payload lies in several places; it is copied once.
+    send_status send_parts(opcode op, std::span<const std::span<const std::byte>> parts) {
+        return state_->send_parts(op, parts);
+    }
 
     /// The same with wishes: whether it is compressed, what happens where the queue is full, how long it may
     /// wait, which message it replaces, whether it goes ahead of others. The fate of one with a tag (below
@@ -314,14 +332,25 @@ public:
     /// What became of a message with a tag, each once; none where nothing is known yet. On the executor.
     [[nodiscard]] std::optional<told_fate> next_fate() { return state_->next_fate(); }
 
+    /// Queues one piece of a message whose length is not known yet (RFC 6455 5.4): `op` and `how` count for
+    /// the first, the last one ends it. Whatever else is sent before that waits for its end; where the
+    /// connection is closed before, it is dropped. `async_drain` waits for the pieces to leave, where nothing
+    /// waits behind them. On the executor.
+    send_status send_fragment(opcode op, std::span<const std::byte> payload, bool last,
+                              compression how = compression::automatic) {
+        return state_->send_fragment(op, payload, last, how);
+    }
+
     /// Queues a Ping of at most 125 bytes; the peer's Pong is seen by `on_pong`.
     send_status ping(std::span<const std::byte> payload = {}) { return state_->ping(payload); }
 
     /// Starts the closing handshake behind what is queued (RFC 6455 7.1.2). Errors name what is wrong with
     /// the arguments; then nothing happens. Nor does a second call change anything. An application's own code
-    /// is written `close_code{4000}`.
-    std::error_code close(close_code code = close_code::normal, std::string_view reason = {}) {
-        return state_->close(code, reason);
+    /// is written `close_code{4000}`. `close_how::at_once` drops what has not begun to leave
+    /// (`errc::message_dropped`, `message_fate::dropped`), also after a close that waits for it.
+    std::error_code close(close_code code = close_code::normal, std::string_view reason = {},
+                          close_how how = close_how::after_queued) {
+        return state_->close(code, reason, how);
     }
 
     [[nodiscard]] bool is_open() const noexcept { return state_->is_open(); }
@@ -368,47 +397,36 @@ public:
 
     /// Completes when the send queue is empty. Handler: `void(std::error_code)`.
     template <class Token>
-    auto async_drain(Token&& token) {
-        return asio::async_initiate<Token, void(std::error_code)>(
-            [](auto handler, pointer state) {
-                auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
-                    std::move(handler), state);
-                op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->drains, which); });
-                state->drain(*op);
-            },
-            token, state_);
-    }
+    auto async_drain(Token&& token);
 
     /// Sends a Ping and completes with the time from its writing to its Pong. Needs a read under way.
     /// Handler: `void(std::error_code, std::chrono::nanoseconds)`.
     template <class Token>
-    auto async_ping(Token&& token) {
-        return asio::async_initiate<Token, void(std::error_code, std::chrono::nanoseconds)>(
-            [](auto handler, pointer state) {
-                auto* op = make_waiter<detail::ping_waiter, std::error_code, std::chrono::nanoseconds>(
-                    std::move(handler), state);
-                op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->pings, which); });
-                state->ping_then(*op);
-            },
-            token, state_);
-    }
+    auto async_ping(Token&& token);
+
+    /// How long the peer takes to answer: from the writing of a Ping to its Pong, measured by `async_ping`
+    /// and, from the first call of either on, by the Pings of `timeouts::ping_interval` while a read is under
+    /// way.
+    [[nodiscard]] duplex::latency latency() { return state_->measured(); }
 
     /// Closes and completes when the transport has ended, at the latest after `timeouts::close`. What still
     /// comes is dropped unless a read is under way. Handler: `void(std::error_code)`; none for an orderly
     /// end.
     template <class Token>
-    auto async_close(close_code code, std::string_view reason, Token&& token) {
+    auto async_close(close_code code, std::string_view reason, close_how how, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
-            [](auto handler, pointer state, close_code with, std::string why) {
+            [how](auto handler, pointer state, close_code with, std::string why) {
                 auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
                     std::move(handler), state);
                 op->connect_cancellation(
                     *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->closes, which); });
-                state->close_then(with, why, *op);
+                state->close_then(with, why, how, *op);
             },
             token, state_, code, std::string{reason});
+    }
+    template <class Token>
+    auto async_close(close_code code, std::string_view reason, Token&& token) {
+        return async_close(code, reason, close_how::after_queued, std::forward<Token>(token));
     }
     template <class Token>
     auto async_close(Token&& token) {
@@ -474,8 +492,10 @@ using tcp_connection = connection<detail::tcp_socket_for<Executor>>;
 #include <duplex/net/impl/fates.hpp>
 #include <duplex/net/impl/inbox.hpp>
 #include <duplex/net/impl/opening.hpp>
+#include <duplex/net/impl/pausing.hpp>
 #include <duplex/net/impl/read.hpp>
 #include <duplex/net/impl/readiness.hpp>
+#include <duplex/net/impl/waiting.hpp>
 #include <duplex/net/impl/write.hpp>
 
 #if defined(DUPLEX_COMPILED)

@@ -34,6 +34,8 @@ struct connection_options {
     overflow when_full = overflow::fail;
     /// What `overflow::close` closes with: `policy_violation` or `try_again_later`, say.
     close_code overflow_code = close_code::policy_violation;
+    /// What the connection is closed with at the end of `timeouts::life`.
+    close_code life_code = close_code::going_away;
     /// Cuts longer messages into frames of so many bytes, so that control frames need not wait for the end of
     /// a long one (`session_options::fragment_bytes`). Zero: never.
     std::size_t fragment_bytes = 0;
@@ -59,6 +61,7 @@ struct connection_options {
         made.hold_back = hold_back;
         made.when_full = when_full;
         made.overflow_code = overflow_code;
+        made.life_code = life_code;
         made.fragment_bytes = fragment_bytes;
         made.budget = budget;
         return made;

@@ -25,6 +25,12 @@ enum class transport_step : std::uint8_t {
     abort,     ///< end now
 };
 
+/// What becomes of the messages that are queued when a connection is closed.
+enum class close_how : std::uint8_t {
+    after_queued, ///< they go first
+    at_once,      ///< those that have not begun to leave are dropped
+};
+
 /// The longest reason of a Close frame, in bytes of UTF-8: 125 less the two of the code (RFC 6455 5.5.1).
 inline constexpr std::size_t max_close_reason = max_control_payload - 2;
 

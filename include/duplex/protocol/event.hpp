@@ -51,8 +51,7 @@ enum class send_status : std::uint8_t {
     not_open,
     queue_full,
     text_not_utf8,
-    opcode_not_data,    ///< a message is text or binary
-    message_unfinished, ///< a message sent in fragments must be ended before another begins
+    opcode_not_data, ///< a message is text or binary
     control_payload_too_long,
     out_of_memory,
     no_random,  ///< the system gave no bytes for a masking key
@@ -86,7 +85,6 @@ enum class text_is : std::uint8_t { unchecked, utf8 };
     case send_status::would_wait: return errc::queue_full;
     case send_status::text_not_utf8: return errc::text_not_utf8;
     case send_status::opcode_not_data: return errc::opcode_not_data;
-    case send_status::message_unfinished: return errc::operation_pending;
     case send_status::control_payload_too_long: return errc::ping_payload_too_long;
     case send_status::out_of_memory: return errc::out_of_memory;
     case send_status::no_random: return errc::random_source_failed;

@@ -111,10 +111,15 @@ public:
         return made;
     }
 
-    /// Puts it behind all others of its priority.
+    /// Puts it behind all others of its priority; a fragment that continues a message behind those before it.
     void put(item_ptr added) noexcept {
         enter(*added);
-        lane_of(*added).push_back(added.release());
+        item* next = nullptr;
+        if (added->what.fragment) {
+            if (!added->what.first) next = behind_fragments();
+            last_fragment_ = added.get();
+        }
+        lane_of(*added).insert_before(next, added.release());
     }
 
     /// Puts it in the place of `old`, whose fate is told; behind all others where their priorities differ.
@@ -155,6 +160,22 @@ public:
         }
     }
 
+    /// What waits behind the fragments of a message that has not ended, in bytes and messages. Looks at all.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> waiting_behind_fragments() const noexcept {
+        std::pair<std::size_t, std::size_t> all{};
+        for (const item* each = behind_fragments(); each != nullptr; each = each->after)
+            all = {all.first + each->framed, all.second + 1};
+        return all;
+    }
+
+    /// Drops what waits behind the fragments of a message that never ends; `begun`: some of it left before.
+    void drop_behind_fragments(bool begun) noexcept {
+        for (item* next = behind_fragments(); next != nullptr;)
+            remove(*std::exchange(next, next->after), message_fate::dropped);
+        while (begun && !urgent_.empty())
+            remove(*urgent_.first(), message_fate::dropped);
+    }
+
     /// Takes back what was put last and has not begun to leave.
     [[nodiscard]] item_ptr take_back(item& added) noexcept {
         leave(added);
@@ -190,6 +211,14 @@ public:
         forget_payload(*done);
         done->end = end;
         leaving_.push_back(done.release());
+    }
+
+    /// Those that end behind `position` never leave, although they were handed on.
+    void drop_leaving(std::uint64_t position) noexcept {
+        for (item* next = leaving_.first(); next != nullptr;) {
+            item* const each = std::exchange(next, next->after);
+            if (each->end > position) tell(leaving_.remove(each), message_fate::dropped);
+        }
     }
 
     /// The transport took the data frames up to `position`.
@@ -287,6 +316,8 @@ public:
 
     /// No message waits.
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+    /// Fragments of a message wait that the caller sends in pieces.
+    [[nodiscard]] bool has_fragments() const noexcept { return last_fragment_ != nullptr; }
     /// Neither a message nor a fate nor a Close is left, and nobody to be told to try again.
     [[nodiscard]] bool idle() const noexcept {
         return empty() && leaving_.empty() && told_.empty() && !close_ && ask_again_ == no_deadline;
@@ -318,7 +349,13 @@ private:
     void leave(item& left) noexcept {
         bytes_ -= left.framed;
         if (--count_ == 0) earliest_ = no_deadline;
+        if (&left == last_fragment_) last_fragment_ = nullptr;
         if (left.loose() && left.options.key != 0) keys_.remove(left);
+    }
+
+    /// What is next once the fragments of one message have been handed on that wait or have left before.
+    [[nodiscard]] item* behind_fragments() const noexcept {
+        return last_fragment_ != nullptr ? last_fragment_->after : normal_.first();
     }
 
     void remove(item& from, message_fate fate) noexcept {
@@ -335,7 +372,8 @@ private:
 
     items urgent_;
     items normal_;
-    items leaving_; ///< handed on, in the order of their positions
+    item* last_fragment_ = nullptr; ///< of those that wait in the normal lane
+    items leaving_;                 ///< handed on, in the order of their positions
     items told_;
     detail::key_index<item> keys_;
     std::optional<encoded_close_body> close_;

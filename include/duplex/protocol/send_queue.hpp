@@ -58,6 +58,14 @@ public:
         return true;
     }
 
+    /// The same for a payload that lies in several places.
+    [[nodiscard]] bool push_parts(const frame_header& header,
+                                  std::span<const std::span<const std::byte>> parts) noexcept;
+
+    /// Drops all frames of the data lane of which no byte has left, or is held by a write, and puts this one
+    /// in their place. False when memory ran out, and then nothing has changed.
+    [[nodiscard]] bool push_instead(const frame_header& header, std::span<const std::byte> payload) noexcept;
+
     /// Bytes that the header of a frame of less than `reference_threshold` may have when it is not masked.
     static constexpr std::size_t small_header = 4;
 
@@ -237,6 +245,8 @@ public:
 
     [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
     [[nodiscard]] std::size_t bytes() const noexcept { return data_bytes_ + other_bytes_; }
+    /// Some of them can be written now.
+    [[nodiscard]] bool has_output() const noexcept { return bytes() != waiting_bytes_; }
     /// Of them those in the data lane.
     [[nodiscard]] std::size_t data_bytes() const noexcept { return data_bytes_; }
 
@@ -257,9 +267,7 @@ public:
 
     /// Whether the data byte at `position` has left or is held by a write: what is pushed into the control
     /// lane now comes after it.
-    [[nodiscard]] bool begun(std::uint64_t position) const noexcept {
-        return data_consumed_ + (writing_ ? gathered_data_ : 0) > position;
-    }
+    [[nodiscard]] bool begun(std::uint64_t position) const noexcept { return begun() > position; }
 
     /// Continues the counts of a queue that was put aside while empty.
     void resume_counts(std::uint64_t data, std::uint64_t control) noexcept {
@@ -296,6 +304,11 @@ private:
         bool block = false;    ///< was the tail: memory to reuse
         bool borrowed = false; ///< refers to memory that is not ours
     };
+
+    /// Up to here the data lane has left or is held by a write.
+    [[nodiscard]] std::uint64_t begun() const noexcept {
+        return data_consumed_ + (writing_ ? gathered_data_ : 0);
+    }
 
     /// The same for a length that takes two bytes more.
     [[nodiscard]] DUPLEX_NEVER_INLINE bool push_longer(opcode op,
@@ -389,6 +402,8 @@ private:
     }
 
     void consume_part(std::size_t size) noexcept;
+
+    void drop_what_has_not_begun() noexcept;
 
     void drop_front() noexcept;
 

@@ -98,6 +98,9 @@ public:
 
     /// Frees what has come of messages: the transport is gone, and writes to `direct()` no more.
     void drop_input() noexcept;
+    /// Withholds what of the window has not been looked at until it is given back: `next` finds nothing.
+    [[nodiscard]] std::span<std::byte> take_unread() noexcept { return std::exchange(window_, {}); }
+    void give_unread(std::span<std::byte> withheld) noexcept { window_ = withheld; }
 
     // --- sending ---
 
@@ -123,23 +126,17 @@ public:
 
     /// Queues a message whose payload is taken over; it is left alone where it isn't accepted.
     send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked,
-                     compression how = compression::automatic) noexcept {
-        return send_data(
-            op, text, how, payload.bytes(),
-            [&](const frame_header& header) { return queue_->push_owned(header, std::move(payload)); },
-            &payload);
-    }
+                     compression how = compression::automatic) noexcept;
+
+    /// Queues one message whose payload lies in several places; it is copied once.
+    send_status send_parts(opcode op, std::span<const std::span<const std::byte>> parts,
+                           text_is text = text_is::unchecked) noexcept;
 
     /// Queues a message whose payload may be written from where it lies: it must stay there until it was
     /// written or `settle` was called. Meant for payloads inside the receive window; what an event gives may
     /// lie elsewhere, and then goes with the next call of `next`.
     send_status send_borrowed(opcode op, std::span<const std::byte> payload,
-                              text_is text = text_is::unchecked) noexcept {
-        if (self_ == role::client || payload.size() < send_queue::reference_threshold)
-            return send(op, payload, text);
-        return send_data(op, text, compression::automatic, payload,
-                         [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
-    }
+                              text_is text = text_is::unchecked) noexcept;
 
     /// Queues the message that `next` returned last, or any other: where it was assembled from pieces it is
     /// not copied. It stays readable until the next call of `next`.
@@ -175,9 +172,9 @@ public:
     [[nodiscard]] std::optional<told_fate> next_fate() noexcept;
 
     /// Queues one frame of a message that is sent in pieces (RFC 6455 5.4): `op` and `how` count for the
-    /// first one, the last one ends it. No other message can be sent in between. Where messages wait their
-    /// turn it waits too, and is neither dropped nor overtaken: where there is no room, and none to wait for,
-    /// it is refused.
+    /// first one, the last one ends it. Other messages that are sent in between wait for its end; the first
+    /// that does lets messages wait their turn from then on. Then a piece waits too, and is neither dropped
+    /// nor overtaken: where there is no room, and none to wait for, it is refused.
     send_status send_fragment(opcode op, std::span<const std::byte> payload, bool last,
                               compression how = compression::automatic) noexcept;
 
@@ -198,6 +195,15 @@ public:
     /// The same without waiting for the messages that wait their turn: they are dropped, even the rest of one
     /// that has begun to leave in fragments. Also where the Close waits behind them already.
     std::error_code close_now(close_code code = close_code::normal, std::string_view reason = {}) noexcept;
+
+    /// The same ahead of all frames of which the transport has no byte yet, even of a Close. What is dropped
+    /// ends behind `close_begins_at()`.
+    std::error_code close_at_once(close_code code = close_code::normal,
+                                  std::string_view reason = {}) noexcept;
+    /// The position in the stream of data frames at which our Close begins, while it is queued.
+    [[nodiscard]] std::uint64_t close_begins_at() const noexcept {
+        return queue_ ? queue_->notes.close_begin : 0;
+    }
 
     /// Fails the connection (RFC 6455 7.1.7): queues the Close that `why` calls for behind what was sent
     /// before, if there is none yet, and ignores what still comes. `next` says `failed` once.
@@ -271,9 +277,9 @@ public:
     /// Whether `next_fate` or `take_low_water` has something to say.
     [[nodiscard]] bool has_news() const noexcept { return low_water_ || (outbox_ && outbox_->has_fates()); }
 
-    /// Whether messages wait their turn now: of one that is sent then only `next_fate` tells when it is
-    /// written.
-    [[nodiscard]] bool holds_back() const noexcept { return (in_the_way_ & messages_held) != 0; }
+    /// Whether messages wait their turn now, or for the end of one that is sent in pieces: of one that is
+    /// sent then only `next_fate` tells when it is written.
+    [[nodiscard]] bool holds_back() const noexcept { return in_the_way_ != 0; }
 
     /// Positions in the stream of data frames: a message is written once `data_written()` has reached what
     /// `data_pushed()` was right after it was sent, where it did not have to wait its turn. Control frames
@@ -312,7 +318,7 @@ public:
 
     /// When `on_time` has something to do.
     [[nodiscard]] time_point next_deadline() const noexcept {
-        const time_point first = keepalive_.deadline(queued() != 0);
+        const time_point first = keepalive_.deadline(queue_ && queue_->has_output());
         return outbox_ ? std::min(first, outbox_->earliest()) : first;
     }
 
@@ -323,6 +329,9 @@ public:
     /// `next` and `gather`. `listening`: what the peer sends is being read; while it isn't, an unanswered
     /// Ping proves nothing.
     void on_time(time_point now, bool listening = true) noexcept;
+
+    /// How long answers take: see there, and its `silence_excused`.
+    [[nodiscard]] keepalive& answers() noexcept { return keepalive_; }
 
     // --- state ---
 
@@ -362,16 +371,7 @@ public:
     [[nodiscard]] errc error() const noexcept { return error_; }
 
     /// What the transport has to do now.
-    [[nodiscard]] transport_step transport() const noexcept {
-        if (expired_) return transport_step::abort;
-        switch (closing_.now()) {
-        case closing::state::failed: return transport_step::finish;
-        // RFC 6455 7.1.1: the server ends the TCP connection first.
-        case closing::state::done:
-            return self_ == role::server ? transport_step::finish : transport_step::await_end;
-        default: return transport_step::keep;
-        }
-    }
+    [[nodiscard]] transport_step transport() const noexcept;
 
 private:
     /// Below this the rest of a frame comes through a window like everything else.
@@ -419,6 +419,7 @@ private:
     send_status push_plain(opcode op, bool fin, const outgoing& message) noexcept;
     send_status push_fragment(const outgoing& piece) noexcept;
     [[nodiscard]] bool is_broken_without(const outgoing& piece) const noexcept;
+    [[nodiscard]] bool is_next(const outgoing& message) const noexcept;
     [[nodiscard]] bool is_too_long(std::size_t size, bool fragment) const noexcept;
     [[nodiscard]] bool may_hand_on(std::size_t size) const noexcept;
     [[nodiscard]] bool open_outbox() noexcept;
@@ -476,7 +477,7 @@ private:
     role self_;
     bool frames_plainly_ = self_ == role::server; ///< neither masked nor compressed
 
-    static constexpr std::uint8_t message_unfinished = 1; ///< one is being sent in fragments
+    static constexpr std::uint8_t message_unfinished = 1; ///< one is being sent in pieces
     static constexpr std::uint8_t messages_held = 2;      ///< they wait their turn
     static constexpr std::uint8_t output_charged = 4;     ///< what is queued counts in the budget
     /// What keeps a message from being queued just like that.
@@ -492,11 +493,13 @@ private:
     bool ping_refused_ : 1 = false; ///< the keepalive Ping waits for room in the queue
     bool was_above_ : 1 = false;    ///< the watermark, and has not fallen to half of it since
     bool low_water_ : 1 = false;
+    bool begun_unfinished_ : 1 = false; ///< of a message in pieces some were handed on, and not the last
     bool admits_all_ : 1 = false;
 };
 
 } // namespace duplex
 #include <duplex/protocol/impl/session_budget.hpp>
+#include <duplex/protocol/impl/session_closing.hpp>
 #include <duplex/protocol/impl/session_outbox.hpp>
 #include <duplex/protocol/impl/session_receive.hpp>
 #include <duplex/protocol/impl/session_send.hpp>

@@ -29,6 +29,9 @@ struct session_options {
     overflow when_full = overflow::fail;
     /// What `overflow::close` closes with: `policy_violation` or `try_again_later`, say.
     close_code overflow_code = close_code::policy_violation;
+    /// What the connection is closed with at the end of `timeouts::life`: `service_restart` tells a client to
+    /// come back, say. One that may not travel counts as `going_away`.
+    close_code life_code = close_code::going_away;
     /// Cuts longer messages into frames of so many bytes of payload as they leave, so that a Ping, a Pong or
     /// a Close need not wait for the end of a long one (RFC 6455 5.4); each of these frames is copied. Zero:
     /// never. Messages that are compressed, or sent in fragments, stay as they are. Holds messages back.

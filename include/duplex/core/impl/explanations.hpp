@@ -137,6 +137,10 @@ inline constexpr auto explanations = [] {
                   "idle_timeout|"
                   "no message was received within timeouts::idle|"
                   "timeouts::idle"},
+        explained{errc::life_timeout, timeout, cc::going_away, 0,
+                  "life_timeout|"
+                  "the connection was open for timeouts::life|"
+                  "timeouts::life"},
         explained{errc::write_timeout, timeout, none, 0,
                   "write_timeout|"
                   "the peer took no bytes for timeouts::write while some were queued|"
@@ -147,8 +151,8 @@ inline constexpr auto explanations = [] {
                   "timeouts::close"},
         explained{errc::call_timeout, timeout, none, 0,
                   "call_timeout|"
-                  "a blocking call had no result in the time it was given, and has lost nothing|"
-                  "blocking_client"},
+                  "a call had no result in the time it was given, and has lost nothing|"
+                  "blocking_client, within"},
 
         explained{errc::http_start_line_invalid, handshake_failure, none, 400,
                   "http_start_line_invalid|"
@@ -486,11 +490,6 @@ inline constexpr auto explanations = [] {
                   "RFC 6455 10.3"},
     };
 }();
-
-[[nodiscard]] constexpr const explained& explained_row(errc e) noexcept {
-    const auto index = static_cast<std::size_t>(e) - 1;
-    return explanations[index < explanations.size() ? index : 0];
-}
 
 } // namespace detail
 } // namespace duplex

@@ -12,6 +12,7 @@
 #include <duplex/net/detail/inbox.hpp>
 #include <duplex/net/detail/waiter.hpp>
 #include <duplex/protocol/closing.hpp>
+#include <duplex/protocol/latency.hpp>
 #include <duplex/protocol/message_options.hpp>
 
 #include <bit>
@@ -20,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -31,12 +33,15 @@ namespace duplex::detail {
 struct situation {
     bool writing = false;      ///< a write waits for the stream
     bool batch_out = false;    ///< a batch looks at the window
-    bool paused = false;       ///< a run does not read: the queue is above its watermark
+    std::uint8_t paused = 0;   ///< why nothing is read: see below
     bool serving_soon = false; ///< at the end of the loop's turn
     bool flush_soon = false;   ///< at the end of the loop's turn
     bool shut = false;         ///< our direction of the transport is ended
     bool ended = false;        ///< the transport is closed
     bool released = false;     ///< the owner is gone
+
+    static constexpr std::uint8_t by_queue = 1;       ///< a run: the queue is above its watermark
+    static constexpr std::uint8_t by_application = 2; ///< until it says otherwise
 
     /// None of these: an open connection between two messages.
     [[nodiscard]] bool ordinary() const noexcept {
@@ -127,6 +132,14 @@ private:
     std::size_t next_ = 0;
 };
 
+/// What came before the application paused the reading, and after.
+struct withheld_reading {
+    std::span<std::byte> unread{}; ///< of the window; in the end it lies in the stash
+    bool completed = false;        ///< a read of the stream has, as follows, and nobody has looked at it
+    std::error_code error{};
+    std::size_t size = 0;
+};
+
 /// What most open connections have none of.
 struct seldom {
     std::unique_ptr<handshake_outcome> outcome; ///< how the opening went, until that is forgotten
@@ -134,8 +147,12 @@ struct seldom {
     std::unique_ptr<ending> end;
     std::unique_ptr<waiters> waiting;
     std::unique_ptr<send_wishes> wishes;
+    std::unique_ptr<withheld_reading> withheld;
+    std::unique_ptr<latency> answers; ///< from the first time on that somebody asks
 
-    [[nodiscard]] bool empty() const noexcept { return !outcome && !stash && !end && !waiting && !wishes; }
+    [[nodiscard]] bool empty() const noexcept {
+        return !outcome && !stash && !end && !waiting && !wishes && !withheld && !answers;
+    }
 };
 
 } // namespace duplex::detail

@@ -5,6 +5,7 @@
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/opcode.hpp>
 #include <duplex/net/detail/waiter.hpp>
+#include <duplex/protocol/closing.hpp>
 #include <duplex/protocol/event.hpp>
 #include <duplex/protocol/keepalive.hpp>
 #include <duplex/protocol/message_options.hpp>
@@ -29,6 +30,7 @@ struct inbox_item {
     bool admitted = false; ///< there was room for it when it was sent
     message_options options;
     close_code code = close_code::normal;
+    close_how how = close_how::after_queued;
     byte_buffer payload;
     prepared_message prepared;
     std::size_t size = 0;                           ///< of the payload, where it counts as queued

@@ -7,11 +7,11 @@
 namespace duplex::detail {
 
 template <class Stream>
-void connection_state<Stream>::close_then(close_code code, std::string_view reason,
+void connection_state<Stream>::close_then(close_code code, std::string_view reason, close_how how,
                                           listed_waiter<std::error_code>& done) {
     auto error = check_close(code, reason);
     if (!error && !may_wait()) error = errc::out_of_memory;
-    if (!error) error = opening_ ? make_error_code(errc::not_open) : close(code, reason);
+    if (!error) error = opening_ ? make_error_code(errc::not_open) : close(code, reason, how);
     if (error) return done.complete(completion::post, error);
     if (is_.ended)
         return done.complete(completion::post, ended_cleanly() ? std::error_code{} : final_error());
@@ -20,6 +20,24 @@ void connection_state<Stream>::close_then(close_code code, std::string_view reas
     schedule_flush();
     // Without a reader what still comes is dropped, up to the peer's Close.
     if (!reader_) serve_soon();
+}
+
+/// Closes the session; where that drops messages, those who wait for them are told.
+template <class Stream>
+std::error_code connection_state<Stream>::close_session(close_code code, std::string_view reason,
+                                                        close_how how) {
+    if (how == close_how::after_queued) return session_.close(code, reason);
+    const auto error = session_.close_at_once(code, reason);
+    if (error || !waiting()) return error;
+    auto& sent = waiting()->sent;
+    const auto last = session_.close_begins_at();
+    for (auto* each = sent.front(); each;) {
+        auto& dropped = *std::exchange(each, each->next);
+        if (dropped.key <= last) continue;
+        sent.remove(dropped);
+        dropped.complete(completion::post, errc::message_dropped);
+    }
+    return error;
 }
 
 /// The stream ended or broke.
@@ -35,6 +53,8 @@ void connection_state<Stream>::on_transport_error(std::error_code error) {
 template <class Stream>
 void connection_state<Stream>::follow_session() {
     if (is_.ended || opening_) return;
+    if (is_paused() && !session_.is_open()) [[unlikely]]
+        end_pause();
     if (session_.has_news() || (seldom_ && seldom_->wishes)) [[unlikely]]
         take_news();
     const auto step = session_.transport();
@@ -68,15 +88,15 @@ void connection_state<Stream>::follow_session() {
 
 template <class Stream>
 bool connection_state<Stream>::wants_read() noexcept {
-    if (is_.batch_out || is_.serving_soon) return false;
+    if (is_.batch_out || is_.serving_soon || is_paused()) return false;
     if (!reader_) return awaits_close() || is_.released;
     if (!reader_->whole_life) return true;
     // A run that answers what it reads must not read faster than the answers leave.
-    if (is_.paused ? !session_.below_low_watermark() : session_.above_watermark()) {
-        is_.paused = true;
+    if (is_.paused != 0 ? !session_.below_low_watermark() : session_.above_watermark()) {
+        is_.paused = situation::by_queue;
         return false;
     }
-    is_.paused = false;
+    is_.paused = 0;
     return true;
 }
 
@@ -182,6 +202,13 @@ void connection_state<Stream>::release() noexcept {
 template <class Stream>
 void connection_state<Stream>::update_deadline() {
     if (is_.ended) return;
+    // Where a Ping has just been written.
+    if (seldom_ && seldom_->answers) [[unlikely]] {
+        if (reading_ && !is_paused())
+            session_.answers().ping_was_written_at(service_->precise_now());
+        else
+            session_.answers().forget_ping_time();
+    }
     time_point next = opening_ ? opening_->deadline : session_.next_deadline();
     if (seldom_ && seldom_->wishes) next = std::min(next, seldom_->wishes->earliest);
     // A deadline that has moved away is found to have done so when it comes.
@@ -204,7 +231,9 @@ DUPLEX_RARE void connection_state<Stream>::on_tick() {
         // A slow peer makes room in small steps, long before the system calls the socket writable.
         if constexpr (traits::waits)
             if (is_.writing) write_once();
-        session_.on_time(now, reading_);
+        // The silence is of our own making.
+        if (is_paused()) session_.answers().message_received(now);
+        session_.on_time(now, reading_ && !is_paused());
         if (!session_.is_open()) open_.store(false, std::memory_order_release);
         if (is_.batch_out) {
             // The batch's owner is slow; keepalive doesn't wait for it.

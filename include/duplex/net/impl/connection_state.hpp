@@ -1,7 +1,6 @@
 #pragma once
 
-// What a connection is made of. The operations are in the neighbouring files: opening.hpp, read.hpp,
-// write.hpp and close.hpp.
+// What a connection is made of. The operations are in the neighbouring files.
 
 #include <duplex/core/detail/inlining.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
@@ -157,6 +156,14 @@ public:
     /// A batch is done with: what was sent meanwhile goes out.
     void end_batch();
 
+    // --- pausing, and how long answers take (impl/pausing.hpp) ---
+
+    void pause();
+    void resume();
+    [[nodiscard]] bool is_paused() const noexcept { return (is_.paused & situation::by_application) != 0; }
+    /// From the first call on it is measured.
+    [[nodiscard]] latency measured();
+
     // --- writing (impl/write.hpp) ---
 
     /// Any thread.
@@ -169,7 +176,10 @@ public:
                      text_is text = text_is::unchecked);
     send_status send_prepared(const prepared_message& message, const message_options& options);
     send_status ping(std::span<const std::byte> payload);
-    std::error_code close(close_code code, std::string_view reason);
+    std::error_code close(close_code code, std::string_view reason, close_how how = close_how::after_queued);
+    send_status send_parts(opcode op, std::span<const std::span<const std::byte>> parts);
+    /// On the executor.
+    send_status send_fragment(opcode op, std::span<const std::byte> payload, bool last, compression how);
     void send_then(opcode op, byte_buffer&& payload, const message_options& options,
                    listed_waiter<std::error_code>& done);
     void withdraw_send(listed_waiter<std::error_code>& gone);
@@ -182,7 +192,8 @@ public:
 
     // --- the end (impl/close.hpp) ---
 
-    void close_then(close_code code, std::string_view reason, listed_waiter<std::error_code>& done);
+    void close_then(close_code code, std::string_view reason, close_how how,
+                    listed_waiter<std::error_code>& done);
     /// Ends everything now. Pending operations complete with `errc::aborted`.
     void abort() noexcept;
     /// The owner is gone.
@@ -218,13 +229,7 @@ public:
 
     /// Lets an operation leave a list it waits in.
     template <class... Args>
-    void withdraw(waiter_list<Args...>& list, listed_waiter<Args...>& which) {
-        list.remove(which);
-        if constexpr (sizeof...(Args) == 1)
-            which.complete(completion::post, asio::error::operation_aborted);
-        else
-            which.complete(completion::post, asio::error::operation_aborted, {});
-    }
+    void withdraw(waiter_list<Args...>& list, listed_waiter<Args...>& which);
 
 private:
     // What is small stands where it fills a gap: an idle connection is not to cost more than it must.
@@ -384,6 +389,11 @@ private:
         defer();
     }
     void keep_unread();
+    void keep_withheld();
+    void end_pause();
+    void look_at_withheld();
+    void answered(time_point::duration round_trip);
+    void time_keepalive();
     void retire_reader(std::error_code error);
 
     void flush();
@@ -477,6 +487,7 @@ private:
         session_.at(service_->now());
     }
 
+    std::error_code close_session(close_code code, std::string_view reason, close_how how);
     void on_transport_error(std::error_code error);
     void follow_session();
     void end();

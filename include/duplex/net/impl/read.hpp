@@ -57,6 +57,14 @@ DUPLEX_ALWAYS_INLINE void connection_state<Stream>::start_read() {
 
 template <class Stream>
 void connection_state<Stream>::on_readable(std::error_code error, std::size_t size) {
+    if (is_paused() && !is_.ended) [[unlikely]] {
+        // As far as the application can see nothing has come.
+        auto& withheld = *seldom_->withheld;
+        withheld.completed = true;
+        withheld.error = error;
+        withheld.size = size;
+        return;
+    }
     if (traits::waits && !error) return read_now();
     reading_ = false;
     if (!is_.ended) return received_apart(error, size);
@@ -255,6 +263,8 @@ void connection_state<Stream>::keep_unread() {
     session_.settle();
     if (is_.ended && !reading_) [[unlikely]]
         session_.drop_input();
+    if (is_paused()) [[unlikely]]
+        return keep_withheld();
     const auto rest = session_.unread();
     if (rest.empty()) {
         forget(&seldom::stash);
@@ -311,6 +321,7 @@ template <class Stream>
 void connection_state<Stream>::on_event(const event& found) {
     switch (found.what) {
     case event::kind::pong: {
+        if (found.payload.empty()) return time_keepalive();
         if (!waiting() || found.payload.size() != sizeof(std::uint64_t)) return;
         auto& pings = waiting()->pings;
         const auto number = load_big<std::uint64_t>(found.payload.data());
@@ -320,6 +331,7 @@ void connection_state<Stream>::on_event(const event& found) {
         // RFC 6455 5.5.3: a peer may answer only the latest of several Pings.
         while (!pings.empty() && pings.front()->key <= number) {
             auto& each = static_cast<ping_waiter&>(*pings.pop_front());
+            if (each.key == number && each.written != no_deadline) answered(now - each.written);
             // The peer can guess the number before the Ping has left.
             each.complete(completion::post, {},
                           each.written == no_deadline ? time_point::duration{} : now - each.written);

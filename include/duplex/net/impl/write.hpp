@@ -115,22 +115,24 @@ send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
 }
 
 template <class Stream>
-std::error_code connection_state<Stream>::close(close_code code, std::string_view reason) {
+std::error_code connection_state<Stream>::close(close_code code, std::string_view reason, close_how how) {
     if (const auto error = check_close(code, reason)) return error;
     if (!service_) return errc::not_open;
     if (here()) {
         if (opening_) return errc::not_open;
         drain_inbox();
         session_.at(service_->precise_now());
-        const auto error = session_.close(code, reason);
+        const auto error = close_session(code, reason, how);
         if (!session_.is_open()) open_.store(false, std::memory_order_release);
         schedule_flush();
         return error;
     }
-    if (!is_open()) return {};
+    // What the first one waits for need not be waited for.
+    if (!is_open() && how == close_how::after_queued) return {};
     auto item = std::make_unique<inbox_item>();
     item->what = inbox_item::kind::close;
     item->code = code;
+    item->how = how;
     if (!item->payload.append(std::as_bytes(std::span{reason.data(), reason.size()})))
         return errc::out_of_memory;
     // What is sent from now on could no longer go out.
@@ -202,6 +204,8 @@ template <class Stream>
 void connection_state<Stream>::ping_then(ping_waiter& done) {
     std::array<std::byte, sizeof(std::uint64_t)> number;
     if (!may_wait()) return done.complete(completion::post, errc::out_of_memory, {});
+    // Without memory for it only this one is told its time.
+    (void)have(&seldom::answers);
     const auto count = ++waiting()->ping_count;
     store_big(number.data(), count);
     drain_inbox();
@@ -263,8 +267,10 @@ void connection_state<Stream>::drain_inbox() {
             break;
         case inbox_item::kind::ping: (void)session_.ping(item->payload.bytes()); break;
         case inbox_item::kind::close: {
-            const auto error = session_.close(
-                item->code, {reinterpret_cast<const char*>(item->payload.data()), item->payload.size()});
+            if (opening_ || is_.ended) break;
+            const auto error = close_session(
+                item->code, {reinterpret_cast<const char*>(item->payload.data()), item->payload.size()},
+                item->how);
             // Who asked has gone on: where there is nothing to make a Close of, the connection ends without.
             if (error && session_.is_open()) {
                 session_.fail(errc_of(error, errc::out_of_memory));

@@ -76,6 +76,56 @@ DUPLEX_NEVER_INLINE inline void send_queue::consume_part(std::size_t size) noexc
     tail_closed_ = tail_closed_ || size != 0;
 }
 
+inline bool send_queue::push_parts(const frame_header& header,
+                                   std::span<const std::span<const std::byte>> parts) noexcept {
+    if (tail_closed_ && !seal_tail()) return false;
+    const std::size_t before = tail_.size();
+    if (!encode_header(tail_, header)) return false;
+    const std::size_t payload = tail_.size();
+    if (!tail_.append_all(parts)) {
+        tail_.shrink(payload - before);
+        return false;
+    }
+    if (header.masked) mask(tail_.bytes().subspan(payload), header.key);
+    data_bytes_ += tail_.size() - before;
+    return true;
+}
+
+DUPLEX_RARE inline bool send_queue::push_instead(const frame_header& header,
+                                                 std::span<const std::byte> payload) noexcept {
+    byte_buffer frame;
+    if (!reserve_pieces(2) || !encode_frame(frame, header, payload)) return false;
+    drop_what_has_not_begun();
+    (void)seal_tail(); // there is room for it
+    piece added;
+    added.own = std::move(frame);
+    added.data = added.own.data();
+    added.size = added.own.size();
+    append(std::move(added));
+    return true;
+}
+
+DUPLEX_RARE inline void send_queue::drop_what_has_not_begun() noexcept {
+    find_boundary(begun());
+    auto left = static_cast<std::size_t>(boundary_ - data_consumed_);
+    if (left >= data_bytes_) return;
+    data_bytes_ = left;
+    std::size_t kept = head_;
+    for (; kept < pieces_.size() && left != 0; ++kept) {
+        pieces_[kept].size = std::min(pieces_[kept].size, left);
+        left -= pieces_[kept].size;
+    }
+    // What of the tail is kept lies behind all pieces.
+    pieces_.erase(pieces_.begin() + static_cast<std::ptrdiff_t>(kept), pieces_.end());
+    if (left != 0) {
+        tail_.shrink(tail_.size() - tail_at_ - left);
+    } else {
+        tail_.clear();
+        tail_at_ = 0;
+        tail_closed_ = false;
+    }
+}
+
 inline void send_queue::drop_front() noexcept {
     piece& front = pieces_[head_++];
     front.own.release();

@@ -12,8 +12,6 @@ inline send_status session::check_message(opcode op, std::span<const std::byte> 
                                           text_is text) const noexcept {
     if (!closing_.may_send()) return send_status::not_open;
     if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
-    // RFC 6455 5.4: the fragments of one message are not interleaved with another message.
-    if ((in_the_way_ & message_unfinished) != 0) return send_status::message_unfinished;
     if (op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text &&
         !is_valid_utf8(payload))
         return send_status::text_not_utf8;
@@ -64,8 +62,7 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
     if (options_->budget && !open_queue()) return send_status::out_of_memory;
     const std::size_t size = message.payload.size();
     outbox::item* const old = outbox_ && options.key != 0 ? outbox_->with_key(options.key) : nullptr;
-    const bool at_once =
-        (!outbox_ || outbox_->empty()) && may_hand_on(size) && !is_too_long(size, message.fragment);
+    const bool at_once = is_next(message) && may_hand_on(size) && !is_too_long(size, message.fragment);
     const std::size_t before = queued() - (old != nullptr ? old->framed : 0);
     const std::size_t waiting = outbox_ ? outbox_->count() - (old != nullptr ? 1 : 0) : 0;
     const std::size_t framed = size + frame_header_size(size, self_ == role::client);
@@ -78,7 +75,14 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
         return !others_have_it;
     };
     std::size_t to_drop = 0;
-    if (!room(0, 0)) {
+    // What waits for the end of a message in pieces must not keep it from ending.
+    const auto has_room = [&] {
+        if (room(0, 0)) return true;
+        if (!message.fragment || message.first || !outbox_) return false;
+        const auto [bytes, messages] = outbox_->waiting_behind_fragments();
+        return messages != 0 && room(bytes, messages);
+    };
+    if (!has_room()) {
         switch (when_full(options)) {
         case overflow::wait:
             // However few bytes there are: low water is when to try again.
@@ -125,6 +129,8 @@ inline send_status session::push_at_once(const outgoing& message, const message_
 inline send_status session::put_in_outbox(const outgoing& message, const message_options& options,
                                           outbox::item* old, std::size_t to_drop) noexcept {
     if (!open_outbox()) return send_status::out_of_memory;
+    // While one waits the others wait behind it, also where it only waits for the end of a message in pieces.
+    in_the_way_ |= messages_held;
     auto made = outbox_->make(options, now_);
     if (!made || !made->keep(message)) return send_status::out_of_memory;
     if (message.own != nullptr) made->take(std::move(*message.own));
@@ -162,6 +168,13 @@ DUPLEX_RARE inline void session::close_for_overflow() noexcept {
     if (close_now(options_->overflow_code, "queue full")) fail(errc::queue_full);
 }
 
+/// Whether no message is to be handed on before this one. RFC 6455 5.4: the fragments of one message are not
+/// interleaved with another message.
+inline bool session::is_next(const outgoing& message) const noexcept {
+    if (message.fragment && !message.first) return !outbox_ || !outbox_->has_fragments();
+    return (in_the_way_ & message_unfinished) == 0 && (!outbox_ || outbox_->empty());
+}
+
 /// Whether a message is cut into frames on its way.
 inline bool session::is_too_long(std::size_t size, bool fragment) const noexcept {
     return !fragment && options_->fragment_bytes != 0 && size > options_->fragment_bytes;
@@ -186,8 +199,11 @@ inline bool session::open_outbox() noexcept {
 inline send_status session::hand_on_what_fits() noexcept {
     (void)outbox_->expire(now_);
     queue_->count_waiting(0);
+    // Something begins to wait for the transport.
+    if (queue_->empty()) keepalive_.write_progress(now_);
     auto status = send_status::ok;
     while (outbox::item* const next = outbox_->next()) {
+        if (begun_unfinished_ && !next->continues()) break;
         const auto handed_on = hand_on(*next);
         if (!handed_on) break;
         status = *handed_on;
@@ -278,7 +294,10 @@ DUPLEX_RARE inline send_status session::push_fragment(const outgoing& piece) noe
         else
             codec_->discard();
     }
-    if (accepted(status)) outgoing_compressed_ = compressed;
+    if (accepted(status)) {
+        outgoing_compressed_ = compressed;
+        begun_unfinished_ = !piece.last;
+    }
     return status;
 }
 

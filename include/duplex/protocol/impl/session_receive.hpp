@@ -162,6 +162,12 @@ inline event session::end_frame(detail::receiving& in, std::span<std::byte> piec
     return {.what = event::kind::message, .op = in.assembler.op(), .payload = piece};
 }
 
+inline byte_buffer session::take_message() noexcept {
+    if (!receiving_ || !receiving_->message_delivered || (queue_ && queue_->borrows())) return {};
+    receiving_->message_delivered = false;
+    return receiving_->assembler.take();
+}
+
 inline void session::received_direct(std::size_t size) noexcept {
     // Without a frame there was a failure in between, and the bytes are nobody's.
     if (size == 0 || !receiving_ || !receiving_->in_frame) return;

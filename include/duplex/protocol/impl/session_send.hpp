@@ -100,6 +100,43 @@ inline send_status session::admitted() noexcept {
     return send_status::above_watermark;
 }
 
+inline send_status session::send(opcode op, byte_buffer&& payload, text_is text, compression how) noexcept {
+    return send_data(
+        op, text, how, payload.bytes(),
+        [&](const frame_header& header) { return queue_->push_owned(header, std::move(payload)); }, &payload);
+}
+
+inline send_status session::send_parts(opcode op, std::span<const std::span<const std::byte>> parts,
+                                       text_is text) noexcept {
+    if (!closing_.may_send()) return send_status::not_open;
+    if (op != opcode::text && op != opcode::binary) return send_status::opcode_not_data;
+    const bool check = op == opcode::text && text == text_is::unchecked && options_->check_outgoing_text;
+    utf8_validator checked;
+    std::size_t total = 0;
+    for (const auto part : parts) {
+        // The same memory may be named more than once.
+        if (part.size() > static_cast<std::size_t>(-1) - total) return send_status::queue_full;
+        total += part.size();
+        if (check && !checked.feed(part)) return send_status::text_not_utf8;
+    }
+    if (check && !checked.complete()) return send_status::text_not_utf8;
+    if (in_the_way_ == 0 && !codec_ && total < send_queue::reference_threshold)
+        return send_frame(op, true, total,
+                          [&](const frame_header& header) { return queue_->push_parts(header, parts); });
+    if (in_the_way_ == 0)
+        if (const auto status = admit(total); status != send_status::ok) return status;
+    byte_buffer whole;
+    return whole.append_all(parts) ? send(op, std::move(whole), text_is::utf8) : send_status::out_of_memory;
+}
+
+inline send_status session::send_borrowed(opcode op, std::span<const std::byte> payload,
+                                          text_is text) noexcept {
+    if (self_ == role::client || payload.size() < send_queue::reference_threshold)
+        return send(op, payload, text);
+    return send_data(op, text, compression::automatic, payload,
+                     [&](const frame_header& header) { return queue_->push_borrowed(header, payload); });
+}
+
 inline send_status session::send_back(opcode op, std::span<const std::byte> payload, text_is text) noexcept {
     const auto assembled = receiving_ ? receiving_->assembler.bytes() : std::span<std::byte>{};
     // A client would mask it where it lies, under the eyes of the one who reads it.
@@ -147,7 +184,7 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
     const outgoing piece{
         .op = op, .how = how, .fragment = true, .first = first, .last = last, .payload = payload};
     send_status status{};
-    if (holds_back()) {
+    if ((in_the_way_ & messages_held) != 0) {
         status = send_in_turn(piece, {});
     } else if (status = admit(payload.size()); status == send_status::ok) {
         status = push_fragment(piece);
@@ -157,6 +194,8 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
         outgoing_utf8_ = checked;
         in_the_way_ = static_cast<std::uint8_t>((in_the_way_ & (messages_held | output_charged)) |
                                                 (last ? 0 : message_unfinished));
+        // Those that waited for its end may be next.
+        if (last && outbox_) turns_changed();
     }
     return status;
 }
@@ -200,6 +239,11 @@ DUPLEX_RARE inline std::error_code session::close_now(close_code code, std::stri
 /// The Close stands behind all that was sent so far, which arrives (RFC 6455 7.1.2).
 DUPLEX_RARE inline send_status session::queue_close(close_code code, std::string_view reason) noexcept {
     const encoded_close_body body{code, reason};
+    // What waits for the end of a message in pieces waits for ever: nothing follows a Close.
+    if (outbox_ && (in_the_way_ & message_unfinished) != 0) {
+        outbox_->drop_behind_fragments(begun_unfinished_);
+        if (queue_) queue_->count_waiting(outbox_->bytes());
+    }
     if (!outbox_ || outbox_->empty()) return push_close(body.bytes());
     outbox_->put_close(body);
     queue_->count_waiting(outbox_->bytes());
@@ -236,7 +280,7 @@ DUPLEX_ALWAYS_INLINE bool session::open_queue() noexcept {
     if (!queue_) [[unlikely]]
         if (!make_queue()) return false;
     // Something begins to wait for the transport.
-    if (queue_->empty()) keepalive_.write_progress(now_);
+    if (!queue_->has_output()) keepalive_.write_progress(now_);
     return true;
 }
 
@@ -274,7 +318,7 @@ DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcep
     now_ = now;
     if (outbox_) turns_changed();
     using action = keepalive::action;
-    switch (keepalive_.due(now, queued() != 0)) {
+    switch (keepalive_.due(now, queue_ && queue_->has_output())) {
     case action::none: break;
     case action::send_ping:
         ping_refused_ = ping({}) != send_status::ok;
@@ -296,6 +340,11 @@ DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcep
     case action::close_idle:
         error_ = errc::idle_timeout;
         (void)close(close_code::going_away, "idle");
+        break;
+    case action::close_life:
+        error_ = errc::life_timeout;
+        (void)close(may_travel(options_->life_code) ? options_->life_code : close_code::going_away,
+                    "end of life");
         break;
     case action::fail_close:
         if (closing_.now() == closing::state::close_sent) fail(errc::close_timeout);
