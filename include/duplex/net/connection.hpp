@@ -414,6 +414,9 @@ public:
     /// Ends the transport now, without a closing handshake.
     void abort() noexcept { state_->abort(); }
 
+    /// What has gone through the open connection, also once it has ended.
+    [[nodiscard]] session_counters counters() const noexcept { return state_->session_.counters(); }
+
     /// How the connection ended; null while it hasn't.
     [[nodiscard]] const close_result* result() const noexcept { return state_->result_if_any(); }
 

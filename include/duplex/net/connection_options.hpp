@@ -2,6 +2,7 @@
 
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/limits.hpp>
+#include <duplex/net/observe.hpp>
 #include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/session.hpp>
 
@@ -35,6 +36,10 @@ struct connection_options {
     /// Cuts longer messages into frames of so many bytes, so that control frames need not wait for the end of
     /// a long one (`session_options::fragment_bytes`). Zero: never.
     std::size_t fragment_bytes = 0;
+
+    /// Sees what an open connection's transport delivers and takes: `trace_frames`, `record_wire`. None: it
+    /// costs nothing.
+    wire_observer observer{};
 
     /// The part that the protocol needs.
     [[nodiscard]] session_options for_session() const noexcept {

@@ -174,6 +174,9 @@ public:
         return encoded;
     }
 
+    /// A Pong waits for room: one that comes now takes its place.
+    [[nodiscard]] bool replaces_pongs() const noexcept { return !late_pong_.empty(); }
+
     /// Takes the memory of the control lane, all at once: what lies in it must not move. False when there is
     /// none.
     [[nodiscard]] bool open_control() noexcept {
@@ -210,16 +213,28 @@ public:
         return {only, data_bytes_};
     }
 
-    /// Counts bytes as written, in the order of the last `gather`.
-    DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
+    /// Counts bytes as written, in the order of the last `gather`. True where that is all of the data lane,
+    /// and nothing of the other; false where there may be more.
+    DUPLEX_ALWAYS_INLINE bool consumed(std::size_t size) noexcept {
         writing_ = false;
         if (gathered_control_ == 0) [[likely]] {
-            if (size == data_bytes_) [[likely]]
-                return consume_all();
-            return consume_part(size);
+            if (size == data_bytes_) [[likely]] {
+                consume_all();
+                return true;
+            }
+            consume_part(size);
+        } else {
+            consume_both(size);
         }
-        consume_both(size);
+        return false;
     }
+
+    /// Shows `f` the first `size` bytes of the last `gather`, which are about to be consumed: segment by
+    /// segment, each with how many bytes come behind it.
+    template <class F>
+    void each_gathered(std::size_t size, F f) const noexcept;
+    /// Bytes in the last `gather`.
+    [[nodiscard]] std::size_t gathered() const noexcept { return gathered_control_ + gathered_data_; }
 
     /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed: needed
     /// while an asynchronous write holds them.

@@ -8,7 +8,9 @@
 #include <duplex/core/utf8.hpp>
 #include <duplex/deflate/message_codec.hpp>
 #include <duplex/protocol/closing.hpp>
+#include <duplex/protocol/counters.hpp>
 #include <duplex/protocol/detail/receiving.hpp>
+#include <duplex/protocol/detail/session_counts.hpp>
 #include <duplex/protocol/event.hpp>
 #include <duplex/protocol/keepalive.hpp>
 #include <duplex/protocol/message_options.hpp>
@@ -16,6 +18,7 @@
 #include <duplex/protocol/prepared_message.hpp>
 #include <duplex/protocol/send_queue.hpp>
 #include <duplex/protocol/session_options.hpp>
+#include <duplex/protocol/wire_tap.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -36,7 +39,7 @@ namespace duplex {
 ///     session.receive(window);
 ///     while (auto e = session.next()) { … session.send(opcode::text, e.payload); }
 ///     n = session.gather(segments);  write them;  session.consumed(written);
-class session {
+class session : private detail::session_counts {
 public:
     explicit session(role self, const session_options& options = {}, time_point now = {}) noexcept
         : session{self, shared_session_options{options, std::nothrow}, now} {}
@@ -65,7 +68,9 @@ public:
     /// Lends the bytes of one read. They are unmasked in place and must stay until `next` has said
     /// `need_more`.
     DUPLEX_ALWAYS_INLINE void receive(std::span<std::byte> window) noexcept {
-        if (receiving_) release_delivered();
+        if (receiving_) before_window(window);
+        // What is lent again was counted before.
+        bytes_in_ += window.size() - window_.size();
         window_ = window;
         if (!window.empty()) bytes_received();
     }
@@ -88,18 +93,11 @@ public:
     void received_direct(std::size_t size) noexcept;
 
     /// Tells that the peer ended the stream.
-    void eof() noexcept {
-        const auto state = closing_.now();
-        if (state != closing::state::done && state != closing::state::failed) fail(errc::connection_lost);
-    }
+    void eof() noexcept;
 
     /// Gives away the bytes of the message that `next` returned last, where it was assembled from pieces;
     /// empty where its payload lies in the window, and where it is being sent back.
-    [[nodiscard]] byte_buffer take_message() noexcept {
-        if (!receiving_ || !receiving_->message_delivered || (queue_ && queue_->borrows())) return {};
-        receiving_->message_delivered = false;
-        return receiving_->assembler.take();
-    }
+    [[nodiscard]] byte_buffer take_message() noexcept;
 
     // --- sending ---
 
@@ -221,18 +219,20 @@ public:
 
     /// Keeps the gathered segments in place until `consumed`, whatever is sent meanwhile.
     void hold_output() noexcept {
-        if (queue_) queue_->hold();
+        if (!queue_) return;
+        queue_->hold();
+        if (watches_writes_) tell_held();
     }
 
     /// Counts `size` gathered bytes as written, and hands on what waits. Where memory runs out for that, and
     /// nothing is left to write first, the connection fails.
     DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
         if (!queue_) return;
-        queue_->consumed(size);
-        if (size == 0) return;
-        keepalive_.write_progress(now_);
         if (watches_writes_) [[unlikely]]
-            after_write();
+            return consumed_watched(size);
+        if (!queue_->consumed(size)) [[unlikely]]
+            note_left(size);
+        if (size != 0) keepalive_.write_progress(now_);
     }
 
     /// The transport took of what it had been given before, and kept to itself.
@@ -240,20 +240,12 @@ public:
 
     /// Keeps what is borrowed, if it is not written yet: call before the receive window changes. The payload
     /// of the last event ends with it.
-    void settle() noexcept {
-        if (queue_ && queue_->borrows()) keep_borrowed();
-        if (receiving_ && receiving_->idle()) receiving_.reset();
-    }
+    void settle() noexcept;
 
     /// Drops what is queued: the transport is gone.
-    void drop_output() noexcept {
-        if (queue_) put_queue_aside().reset();
-        lose_output();
-    }
+    void drop_output() noexcept;
     /// The same while the transport still holds the bytes of the last `gather`.
-    void lose_output() noexcept {
-        if (outbox_) outbox_->lose_all();
-    }
+    void lose_output() noexcept;
 
     /// Bytes queued, framing included; also those that wait their turn.
     [[nodiscard]] std::size_t queued() const noexcept { return queue_ ? queue_->bytes() : 0; }
@@ -266,11 +258,7 @@ public:
 
     /// True once after the bytes queued have fallen to half of `limits::queue_watermark`, having been above
     /// it, or a message having been told to wait: it may be tried again.
-    [[nodiscard]] bool take_low_water() noexcept {
-        const bool fallen = low_water_;
-        low_water_ = false;
-        return fallen;
-    }
+    [[nodiscard]] bool take_low_water() noexcept;
 
     /// Whether `next_fate` or `take_low_water` has something to say.
     [[nodiscard]] bool has_news() const noexcept { return low_water_ || (outbox_ && outbox_->has_fates()); }
@@ -362,16 +350,16 @@ public:
     [[nodiscard]] errc error() const noexcept { return error_; }
 
     /// What the transport has to do now.
-    [[nodiscard]] transport_step transport() const noexcept {
-        if (expired_) return transport_step::abort;
-        switch (closing_.now()) {
-        case closing::state::failed: return transport_step::finish;
-        // RFC 6455 7.1.1: the server ends the TCP connection first.
-        case closing::state::done:
-            return self_ == role::server ? transport_step::finish : transport_step::await_end;
-        default: return transport_step::keep;
-        }
-    }
+    [[nodiscard]] transport_step transport() const noexcept;
+
+    // --- being observed (impl/session_observe.hpp) ---
+
+    /// What has gone through it up to now.
+    [[nodiscard]] session_counters counters() const noexcept;
+
+    /// Shows `tap` all that comes and goes, from now on: behind `use`, before anything is received or sent.
+    /// False when memory ran out, and nothing is shown. It takes the quick paths away from the session.
+    bool observe(std::unique_ptr<wire_tap> added) noexcept;
 
 private:
     /// Below this the rest of a frame comes through a window like everything else.
@@ -384,6 +372,7 @@ private:
     [[nodiscard]] event take_control(detail::receiving& in, std::span<std::byte> piece) noexcept;
     [[nodiscard]] std::span<std::byte> room_in_message() noexcept;
     void release_delivered() noexcept;
+    void before_window(std::span<const std::byte> window) noexcept;
     [[nodiscard]] event on_control(opcode op, std::span<std::byte> payload) noexcept;
     [[nodiscard]] event on_close(std::span<std::byte> payload) noexcept;
     [[nodiscard]] event fail_now(errc why) noexcept;
@@ -425,10 +414,16 @@ private:
     void turns_changed() noexcept;
     void lose_waiting(message_fate fate) noexcept;
     void after_write() noexcept;
+    void consumed_watched(std::size_t size) noexcept;
+    void note_left(std::size_t size) noexcept;
+    void tell_held() noexcept;
     void look_for_low_water() noexcept;
     [[nodiscard]] bool compresses(compression how, std::size_t size) noexcept;
     [[nodiscard]] bool shrink(std::span<const std::byte> payload, byte_buffer& smaller) noexcept;
-    send_status push_compressed(opcode op, bool fin, byte_buffer&& compressed, bool first = true) noexcept;
+    send_status push_compressed(opcode op, bool fin, std::size_t plain, byte_buffer&& compressed,
+                                bool first = true) noexcept;
+    send_status push_prepared(const prepared_message& message) noexcept;
+    send_status push_twin(const prepared_message& twin, std::size_t plain) noexcept;
     send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
     [[nodiscard]] send_status begin_control(opcode op, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status queue_close(close_code code, std::string_view reason) noexcept;
@@ -492,9 +487,12 @@ private:
     bool was_above_ : 1 = false;    ///< the watermark, and has not fallen to half of it since
     bool low_water_ : 1 = false;
     bool admits_all_ : 1 = false;
+    bool close_came_ : 1 = false;
+    bool no_room_ : 1 = false; ///< the transport did not take all of the last write
 };
 
 } // namespace duplex
+#include <duplex/protocol/impl/session_observe.hpp>
 #include <duplex/protocol/impl/session_outbox.hpp>
 #include <duplex/protocol/impl/session_receive.hpp>
 #include <duplex/protocol/impl/session_send.hpp>

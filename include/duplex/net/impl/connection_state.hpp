@@ -366,6 +366,7 @@ private:
     void opening_written();
     void opening_done(std::error_code error);
     void become_open(role self, handshake_outcome&& outcome);
+    void observe(const handshake_outcome& outcome);
 
     void start_read();
     [[nodiscard]] bool wants_read() noexcept;
