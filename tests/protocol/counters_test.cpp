@@ -111,7 +111,7 @@ TEST_CASE("does not count again what is lent again") {
     s.receive(window);
     REQUIRE(s.next());
     std::vector<std::byte> moved(s.unread().begin(), s.unread().end());
-    s.receive(moved);
+    s.lend_again(moved);
     REQUIRE(s.next());
     CHECK_FALSE(s.next());
     CHECK(s.counters().bytes_in == bytes.size());

@@ -139,7 +139,7 @@ TEST_CASE("shows a large message that is received directly, and does not show wh
     watched.it.receive(window);
     REQUIRE(watched.it.next());
     std::vector<std::byte> moved(watched.it.unread().begin(), watched.it.unread().end());
-    watched.it.receive(moved);
+    watched.it.lend_again(moved);
     REQUIRE(watched.it.next());
     CHECK(watched.seen.in == two);
 }

@@ -9,7 +9,7 @@ namespace duplex {
 /// as a message or frame once it is handed on to the transport's queue, as bytes once the transport has
 /// taken them; what is received, once it was found whole and right.
 struct session_counters {
-    std::uint64_t bytes_in = 0;  ///< received, framing included
+    std::uint64_t bytes_in = 0;  ///< received, framing included; with TLS, what is in it
     std::uint64_t bytes_out = 0; ///< taken by the transport, framing included
 
     std::uint64_t messages_in = 0;

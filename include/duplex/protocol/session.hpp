@@ -69,15 +69,14 @@ public:
     /// `need_more`.
     DUPLEX_ALWAYS_INLINE void receive(std::span<std::byte> window) noexcept {
         if (receiving_) before_window(window);
-        // What is lent again was counted before.
-        bytes_in_ += window.size() - window_.size();
+        bytes_in_ += window.size();
         window_ = window;
         if (!window.empty()) bytes_received();
     }
 
-    /// What of the window has not been looked at yet. `receive` may lend it again, from wherever it was moved
-    /// to.
+    /// What of the window has not been looked at yet. `lend_again` lends it from wherever it was moved to.
     [[nodiscard]] std::span<std::byte> unread() const noexcept { return window_; }
+    void lend_again(std::span<std::byte> moved) noexcept;
 
     /// The next thing found in what was received.
     [[nodiscard]] event next() noexcept;

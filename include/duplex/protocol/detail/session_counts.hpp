@@ -106,7 +106,7 @@ protected:
     std::uint32_t messages_out_ = 0;
 
 private:
-    DUPLEX_RARE void carry(std::uint64_t seldom::*to) noexcept {
+    DUPLEX_NEVER_INLINE void carry(std::uint64_t seldom::*to) noexcept {
         if (auto* const more = counts_more()) more->*to += std::uint64_t{1} << 32U;
     }
 

@@ -38,12 +38,14 @@ DUPLEX_RARE inline bool session::observe(std::unique_ptr<wire_tap> added) noexce
 }
 
 DUPLEX_NEVER_INLINE inline void session::before_window(std::span<const std::byte> window) noexcept {
-    if (receiving_->observed) {
-        // What is lent again was shown before.
-        const auto added = window.subspan(std::min(window.size(), window_.size()));
-        if (!added.empty()) tap()->received(added, now_);
-    }
+    if (receiving_->observed && !window.empty()) tap()->received(window, now_);
     release_delivered();
+}
+
+/// What was counted and shown before.
+inline void session::lend_again(std::span<std::byte> moved) noexcept {
+    if (receiving_) release_delivered();
+    window_ = moved;
 }
 
 /// Something comes of what is written.
