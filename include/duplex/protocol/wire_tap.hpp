@@ -23,7 +23,8 @@ struct wire_start {
 };
 
 /// Sees what a session's transport delivers and takes (`session::observe`): raw bytes, in order, masked as
-/// they travel. Called from inside the session, which must not be touched. The bytes end with the call.
+/// they travel; with TLS, what is in it. Called from inside the session, which must not be touched. The bytes
+/// end with the call.
 class wire_tap {
 public:
     wire_tap() noexcept = default;
