@@ -74,12 +74,16 @@ TEST_CASE("writes down how the session was made") {
     CHECK((reader.start().deflating == start.deflating));
 }
 
-TEST_CASE("a negative timeout is none") {
+TEST_CASE("a negative timeout is none, and one without end is long") {
     wire_start start;
     start.options.timeouts.idle = -5ms;
+    start.options.timeouts.close = timeouts::duration::max();
     octets capture;
     const recorder recording{start, into{capture}};
-    CHECK(capture_reader{view(capture)}.start().options.timeouts.idle == 0ms);
+    const capture_reader reader{view(capture)};
+    CHECK((reader.error() == capture_error::none));
+    CHECK(reader.start().options.timeouts.idle == 0ms);
+    CHECK(reader.start().options.timeouts.close > 24h * 365 * 30);
 }
 
 TEST_CASE("writes down what happened, and when") {

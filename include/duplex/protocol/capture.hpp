@@ -5,6 +5,7 @@
 #include <duplex/protocol/session_options.hpp>
 #include <duplex/protocol/wire_tap.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -72,13 +73,15 @@ inline constexpr std::int64_t last_capture_time = std::int64_t{1} << 61U;
 /// comes last.
 inline constexpr std::size_t capture_options = 17;
 inline constexpr std::size_t capture_deflate = 13;
+/// Longer waits are as good as this one, in milliseconds.
+inline constexpr std::int64_t longest_capture_wait = std::int64_t{1} << 40U;
 using capture_numbers = std::array<std::uint64_t, capture_options + capture_deflate>;
 
 [[nodiscard]] inline capture_numbers to_numbers(const wire_start& from) noexcept {
     const auto& limits = from.options.limits;
     const auto& times = from.options.timeouts;
     const auto ms = [](timeouts::duration time) {
-        return static_cast<std::uint64_t>(time.count() > 0 ? time.count() : 0);
+        return static_cast<std::uint64_t>(std::clamp<std::int64_t>(time.count(), 0, longest_capture_wait));
     };
     const auto number = [](auto value) { return static_cast<std::uint64_t>(value); };
     const auto agreed = from.deflate.value_or(deflate_params{});
@@ -124,15 +127,19 @@ using capture_numbers = std::array<std::uint64_t, capture_options + capture_defl
         fine = fine && number >= least && number <= most;
         if (fine) value = static_cast<std::remove_reference_t<decltype(value)>>(number);
     };
-    constexpr std::uint64_t most = std::numeric_limits<std::size_t>::max();
+    // One that this machine can't count to is no limit here.
+    const auto next_size = [&](std::size_t& value) {
+        value = static_cast<std::size_t>(
+            std::min<std::uint64_t>(from[at++], std::numeric_limits<std::size_t>::max()));
+    };
     auto& limits = to.options.limits;
     for (auto* const each : {&limits.message_bytes, &limits.message_fragments, &limits.queue_watermark,
                              &limits.queue_bytes, &limits.queue_messages, &limits.commit_bytes})
-        next(*each, 0, most);
+        next_size(*each);
     auto& times = to.options.timeouts;
     for (auto* const each : {&times.ping_interval, &times.pong, &times.idle, &times.write, &times.close}) {
         std::int64_t ms = 0;
-        next(ms, 0, std::uint64_t{1} << 40U);
+        next(ms, 0, static_cast<std::uint64_t>(longest_capture_wait));
         *each = timeouts::duration{ms};
     }
     next(to.options.deliver_fragments, 0, 1);
@@ -140,7 +147,7 @@ using capture_numbers = std::array<std::uint64_t, capture_options + capture_defl
     next(to.options.hold_back, 0, 1);
     next(to.options.when_full, 0, static_cast<std::uint64_t>(overflow::wait));
     next(to.options.overflow_code, 0, 0xFFFF);
-    next(to.options.fragment_bytes, 0, most);
+    next_size(to.options.fragment_bytes);
     if (!deflates) return fine;
     auto& agreed = to.deflate.emplace();
     next(agreed.server_no_context_takeover, 0, 1);
@@ -152,8 +159,8 @@ using capture_numbers = std::array<std::uint64_t, capture_options + capture_defl
         next(*each, 0, 15);
     next(how.context_takeover, 0, 1);
     next(how.peer_context_takeover, 0, 1);
-    next(how.threshold, 0, most);
-    next(how.max_ratio, 0, most);
+    next_size(how.threshold);
+    next_size(how.max_ratio);
     next(how.adaptive, 0, 1);
     return fine && check(how) == errc{};
 }
