@@ -36,6 +36,7 @@ octets from_client(opcode op, std::string_view payload) { return frame_bytes(rol
 TEST_CASE("what a server does with a peer that reads late is recorded, and plays again") {
     octets capture;
     server_options options;
+    options.socket.send_buffer_bytes = 16 * 1024;
     options.connection.observer = record_wire([&](const wire_start&) -> capture_sink {
         return [&](std::span<const std::byte> bytes) { capture += to_octets(bytes); };
     });
