@@ -2,6 +2,7 @@
 
 #include "command_line.hpp"
 #include "compression.hpp"
+#include "observing.hpp"
 
 #include <duplex/http/uri.hpp>
 #include <duplex/server.hpp>
@@ -33,13 +34,16 @@ constexpr const char* usage =
     "  --unix PATH         listens on a unix socket instead\n"
     "  --tls CERT KEY      speaks TLS with this certificate chain and key, files in PEM\n"
     "  --deflate[=takeover|no-takeover]\n"
-    "                      compresses messages for clients that offer it, with windows that are kept between\n"
+    "                      compresses messages for clients that offer it, with windows that are kept "
+    "between\n"
     "                      messages (takeover) or without (the default)\n"
     "  --threads N         threads that serve connections (default: 1)\n"
     "  --subprotocol NAME  a subprotocol it speaks; may be given several times, best first\n"
     "  --origin ORIGIN     only pages from there may connect; may be given several times\n"
     "                      (default: pages from anywhere, as there is nothing here to protect)\n"
-    "  --max-message BYTES the largest message it takes (default: 16777216, 16 MiB)\n";
+    "  --max-message BYTES the largest message it takes (default: 16777216, 16 MiB)\n"
+    "  --trace             prints a line for each frame that comes or goes, to the standard error\n"
+    "  --record DIRECTORY  records every byte of each connection there, for duplex::replay\n";
 
 std::shared_ptr<const duplex::server_security> read_certificate(example::command_line& line,
                                                                 std::string certificate, std::string key) {
@@ -61,6 +65,9 @@ duplex::server_options read_options(int argc, char** argv) {
     duplex::server_options options;
     options.port = 9002;
     example::command_line line{argc, argv, usage};
+    const auto observe = [&observer = options.connection.observer](duplex::wire_observer added) {
+        observer = observer ? duplex::observe_both(std::move(observer), std::move(added)) : std::move(added);
+    };
     while (line.next()) {
         if (line.name() == "--host") {
             options.host = line.value();
@@ -88,6 +95,10 @@ duplex::server_options read_options(int argc, char** argv) {
         } else if (line.name() == "--max-message") {
             options.connection.limits.message_bytes =
                 static_cast<std::size_t>(line.number(1, std::numeric_limits<std::size_t>::max() / 4));
+        } else if (line.name() == "--trace") {
+            observe(example::trace_to_stderr());
+        } else if (line.name() == "--record") {
+            observe(example::record_to(std::string{line.value()}));
         } else {
             line.unknown();
         }

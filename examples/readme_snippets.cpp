@@ -1,11 +1,13 @@
 // The pieces of README.md that belong to none of the programs: compiled, never run.
 
 #include <duplex/duplex.hpp>
+#include <duplex/protocol/replay.hpp>
 
 #include <asio/io_context.hpp>
 
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 #include <mutex>
 #include <optional>
@@ -38,6 +40,10 @@ void share_a_budget(asio::io_context& io);
 void keep_handles(asio::io_context& io, duplex::server& server);
 void tell_all(std::mutex& mutex, const std::vector<duplex::server::handle>& members);
 void explain(std::error_code error);
+void see_frames(asio::io_context& io);
+void see_counters(duplex::server& server);
+void record(asio::io_context& io, std::ofstream& file);
+void play(std::span<const std::byte> capture);
 
 #if defined(ASIO_HAS_CO_AWAIT)
 
@@ -219,4 +225,43 @@ void explain(std::error_code error) {
         const auto rule = duplex::explain(static_cast<duplex::errc>(error.value()));
         std::cout << rule.name << ": " << rule.text << ", see " << rule.source << '\n';
     }
+}
+
+void see_frames(asio::io_context& io) {
+    duplex::server_options options;
+    options.port = 9002;
+    options.connection.observer = duplex::trace_frames([](const duplex::traced_frame& frame) {
+        std::cerr << frame.connection << ' ' << to_string(frame) << '\n'; // 1 in  text fin masked 5 "Hello"
+    });
+    duplex::server server{io, options};
+    io.run();
+}
+
+void see_counters(duplex::server& server) {
+    server.counters([](const duplex::server_counters& all) {
+        const auto traffic = all.open_traffic + all.ended_traffic;
+        std::cout << all.open() << " open, " << all.refused.all() << " refused, " << all.closed.lost
+                  << " lost, " << traffic.messages_in << " messages in, " << traffic.bytes_out
+                  << " bytes out\n";
+    });
+}
+
+void record(asio::io_context& io, std::ofstream& file) {
+    duplex::connect_options options;
+    options.connection.observer = duplex::record_wire([&](const duplex::wire_start&) {
+        return [&](std::span<const std::byte> bytes) {
+            file.write(reinterpret_cast<const char*>(bytes.data()),
+                       static_cast<std::streamsize>(bytes.size()));
+        };
+    });
+    duplex::websocket socket{io, "ws://localhost:9002", {}, options};
+    io.run();
+}
+
+void play(std::span<const std::byte> capture) {
+    const auto result = duplex::replay(capture, [](duplex::session& session, const duplex::event& event) {
+        if (event.what == duplex::event::kind::message) session.send(event.op, event.payload);
+    });
+    if (result.error != duplex::capture_error::none) std::cerr << to_string(result.error) << '\n';
+    if (!result.same_output()) std::cerr << "it answers otherwise than it did\n";
 }

@@ -3,6 +3,7 @@
 #include <duplex/core/budget.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/detail/server_core.hpp>
+#include <duplex/detail/server_counters.hpp>
 
 #include <asio/io_context.hpp>
 
@@ -97,6 +98,14 @@ public:
 
     /// What its connections share: that of its options, or its own. Any thread.
     [[nodiscard]] const duplex::budget& budget() const noexcept { return core_->options.connection.budget; }
+    /// What it has had to do up to now. Any thread, at once; what has gone through connections that are open
+    /// is not in it.
+    [[nodiscard]] server_counters counters() const noexcept { return core_->census.now(); }
+
+    /// The same with that: each thread is asked, then `done` called once, on the context's thread; not where
+    /// the server or the context was destroyed before. With several threads one that ends meanwhile may be
+    /// counted among both. Any thread.
+    void counters(std::function<void(const server_counters&)> done);
 
     /// Stops accepting and closes every connection with `code` (`going_away` where that may not travel); each
     /// ends within `timeouts::close` (where that is 0 there is no bound: a peer that never answers is waited

@@ -100,7 +100,7 @@ TEST_CASE("what was not looked at may be moved and lent again, though the header
         auto rest = to_octets(s.unread());
         window.assign(window.size(), '!');
         window.swap(rest);
-        s.receive(std::as_writable_bytes(std::span{window}));
+        s.lend_again(std::as_writable_bytes(std::span{window}));
     }
     CHECK(got == std::vector<octets>{"one", "two", "three"});
     CHECK(s.unread().empty());

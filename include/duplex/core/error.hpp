@@ -174,19 +174,6 @@ struct explanation {
     std::string_view source;                  ///< the rule's section
 };
 
-namespace detail {
-
-/// A row: what there is to say in words is name, text and source in one, so that a row has one pointer to be
-/// relocated when a program starts.
-struct explained {
-    errc error;
-    condition group;
-    close_code close;
-    std::uint16_t http_status;
-    const char* words;
-};
-
-} // namespace detail
 } // namespace duplex
 
 #include <duplex/core/detail/inlining.hpp>

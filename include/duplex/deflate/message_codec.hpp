@@ -6,6 +6,7 @@
 #include <duplex/deflate/params.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -54,6 +55,16 @@ public:
 
     /// Bytes held now, roughly.
     [[nodiscard]] virtual std::size_t memory() const noexcept = 0;
+
+    /// Payload bytes of compressed messages, as they travelled and as they are outside: kept for the session
+    /// that uses the codec, which counts them.
+    struct byte_counts {
+        std::uint64_t deflated_in = 0;
+        std::uint64_t inflated_in = 0;
+        std::uint64_t deflated_out = 0;
+        std::uint64_t inflated_out = 0;
+    };
+    byte_counts counts{};
 };
 
 /// Makes the codec of one connection, whose options `check` found fine; null when memory ran out.

@@ -2,6 +2,7 @@
 
 #include <duplex/core/detail/budget_state.hpp>
 #include <duplex/core/detail/intrusive_ptr.hpp>
+#include <duplex/detail/server_census.hpp>
 #include <duplex/handshake/server_handshake.hpp>
 #include <duplex/net/connection.hpp>
 #include <duplex/net/connection_options.hpp>
@@ -91,7 +92,8 @@ struct server_core final : counted<server_core> {
     std::function<void(peer)> on_connection;
     std::function<void(std::error_code)> on_error;
     std::atomic<std::size_t> peers{0};
-    shared_places places;          ///< for `server_options::max_connections`
+    shared_places places; ///< for `server_options::max_connections`
+    server_census census;
     std::atomic<bool> gone{false}; ///< the server object is destroyed: no more callbacks
 
     std::atomic<unsigned> aborting{0}; ///< threads whose connections a destructor waits for

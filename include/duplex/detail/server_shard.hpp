@@ -59,6 +59,7 @@ private:
     };
 
     [[nodiscard]] server_core& core() const noexcept;
+    void count_refused(const std::error_code& error) const noexcept;
 
     void stop(close_code code) {
         if (!connection_) return;
@@ -75,6 +76,7 @@ private:
     server_peer* previous_ = nullptr;
     tcp_connection<> connection_; ///< none where a callback has moved it away
     bool opened_ = false;
+    bool counted_ = false;    ///< among those that have ended
     bool open_threw_ = false; ///< `on_open` did, and what it should have prepared is missing
 };
 
@@ -98,10 +100,15 @@ public:
     void start() {
         listener_.start(
             [self = intrusive_ptr<server_shard>{this}](listener<>::socket_type&& socket) {
+                auto& census = self->core_->census;
+                census.count([](server_counters& all) { ++all.accepted; });
                 if (const auto& tls = self->core_->options.tls) {
                     std::error_code error;
                     auto layer = tls->secure(error);
-                    if (error) return self->core_->report(error);
+                    if (error) {
+                        census.count([](server_counters& all) { ++all.refused.failed; });
+                        return self->core_->report(error);
+                    }
                     socket.layers() = layer_stack{std::move(layer)};
                 }
                 auto peer = std::make_unique<server_peer>(
@@ -109,7 +116,10 @@ public:
                 peer->connection().count_handshake(self->gate_.use_handshake());
                 server_peer::serve(std::move(peer));
             },
-            [self = intrusive_ptr<server_shard>{this}](std::error_code error) { self->core_->report(error); },
+            [self = intrusive_ptr<server_shard>{this}](std::error_code error) {
+                self->core_->census.count([](server_counters& all) { ++all.accept_errors; });
+                self->core_->report(error);
+            },
             at_gate{intrusive_ptr<server_shard>{this}});
     }
 
@@ -172,6 +182,14 @@ public:
             if (each->connection_) each->connection_.abort();
             each = next;
         }
+    }
+
+    /// What has gone through the connections that are open here.
+    [[nodiscard]] session_counters open_traffic() const noexcept {
+        session_counters all;
+        for (const server_peer* each = first_; each; each = each->next_)
+            if (each->connection_ && each->opened_ && !each->counted_) all += each->connection_.counters();
+        return all;
     }
 
     [[nodiscard]] asio::io_context& context() noexcept { return *context_; }
@@ -242,6 +260,13 @@ inline server_peer::server_peer(server_shard& shard, tcp_connection<>&& connecti
 
 inline server_core& server_peer::core() const noexcept { return *shard_->core_; }
 
+DUPLEX_RARE inline void server_peer::count_refused(const std::error_code& error) const noexcept {
+    const auto* const outcome = connection_.opening_outcome();
+    core().census.count([&](server_counters& all) {
+        detail::count_refused(all.refused, error, outcome ? outcome->phase : phase::upgrade);
+    });
+}
+
 inline server_peer::~server_peer() { shard_->unlink(*this); }
 
 inline void server_peer::serve(std::unique_ptr<server_peer> self) {
@@ -280,6 +305,7 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
 /// The application could not answer, and its client is told so.
 DUPLEX_RARE inline void server_peer::apologise(std::unique_ptr<server_peer> self) {
     auto& connection = self->connection_;
+    self->core().census.count([](server_counters& all) { ++all.refused.failed; });
     connection.async_reject(500, {}, {}, step{std::move(self), [](auto, auto) {}});
 }
 
@@ -289,9 +315,16 @@ inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_co
     if (core.gone.load(std::memory_order_relaxed)) return;
     if (error) {
         // An answer that can't be sent: nothing of it has left.
-        if (self->connection_.request()) apologise(std::move(self));
+        if (self->connection_.request())
+            apologise(std::move(self));
+        else
+            self->count_refused(error);
         return core.report(error);
     }
+    core.census.count([&](server_counters& all) {
+        ++all.opened;
+        if (core.on_connection) ++all.taken_over;
+    });
     if (core.on_connection) {
         auto connection = std::move(self->connection_);
         self.reset();
@@ -333,6 +366,15 @@ inline void server_peer::run(std::unique_ptr<server_peer> self) {
 inline void server_peer::ended(std::unique_ptr<server_peer> self, std::error_code) {
     auto& core = self->core();
     const auto* result = self->connection_ ? self->connection_.result() : nullptr;
+    core.census.count([&](server_counters& all) {
+        if (result) {
+            count_closed(all.closed, *result);
+            all.ended_traffic += self->connection_.counters();
+        } else {
+            ++all.taken_over;
+        }
+    });
+    self->counted_ = true;
     if (core.on_close && result && !core.gone.load(std::memory_order_relaxed))
         core.on_close(self->connection_, *result);
 }

@@ -139,6 +139,18 @@ DUPLEX_RARE DUPLEX_FUNCTION void server::drain(std::chrono::milliseconds within,
     waits->shard_ended();
 }
 
+DUPLEX_RARE DUPLEX_FUNCTION void server::counters(std::function<void(const server_counters&)> done) {
+    // The call itself stands for one more: a server that was not started has no shard.
+    const detail::server_survey::pointer survey{
+        new detail::server_survey{context_, shards_.size() + 1, [core = core_] { return core->census.now(); },
+                                  [core = core_, done = std::move(done)](const server_counters& all) {
+                                      if (done && !core->gone.load(std::memory_order_relaxed)) done(all);
+                                  }}};
+    for (const auto& each : shards_)
+        asio::post(each->context().get_executor(), [each, survey] { survey->add(each->open_traffic()); });
+    survey->add({});
+}
+
 DUPLEX_RARE DUPLEX_FUNCTION std::error_code server::probe(listen_options where) {
     where.reuse_port = false;
     return listener<>{context_.get_executor()}.open(where);

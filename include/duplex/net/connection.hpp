@@ -413,17 +413,7 @@ public:
     /// comes is dropped unless a read is under way. Handler: `void(std::error_code)`; none for an orderly
     /// end.
     template <class Token>
-    auto async_close(close_code code, std::string_view reason, close_how how, Token&& token) {
-        return asio::async_initiate<Token, void(std::error_code)>(
-            [how](auto handler, pointer state, close_code with, std::string why) {
-                auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
-                    std::move(handler), state);
-                op->connect_cancellation(
-                    *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->closes, which); });
-                state->close_then(with, why, how, *op);
-            },
-            token, state_, code, std::string{reason});
-    }
+    auto async_close(close_code code, std::string_view reason, close_how how, Token&& token);
     template <class Token>
     auto async_close(close_code code, std::string_view reason, Token&& token) {
         return async_close(code, reason, close_how::after_queued, std::forward<Token>(token));
@@ -437,6 +427,9 @@ public:
 
     /// Ends the transport now, without a closing handshake.
     void abort() noexcept { state_->abort(); }
+
+    /// What has gone through the open connection, also once it has ended.
+    [[nodiscard]] session_counters counters() const noexcept { return state_->session_.counters(); }
 
     /// How the connection ended; null while it hasn't.
     [[nodiscard]] const close_result* result() const noexcept { return state_->result_if_any(); }
@@ -491,6 +484,7 @@ using tcp_connection = connection<detail::tcp_socket_for<Executor>>;
 #include <duplex/net/impl/close.hpp>
 #include <duplex/net/impl/fates.hpp>
 #include <duplex/net/impl/inbox.hpp>
+#include <duplex/net/impl/layers.hpp>
 #include <duplex/net/impl/opening.hpp>
 #include <duplex/net/impl/pausing.hpp>
 #include <duplex/net/impl/read.hpp>

@@ -4,6 +4,7 @@
 #include <duplex/core/close_code.hpp>
 #include <duplex/core/limits.hpp>
 #include <duplex/core/presets.hpp>
+#include <duplex/net/observe.hpp>
 #include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/session.hpp>
 
@@ -50,6 +51,9 @@ struct connection_options {
         http = wanted.http;
         timeouts = wanted.timeouts;
     }
+    /// Sees what an open connection's transport delivers and takes: `trace_frames`, `record_wire`. None: it
+    /// costs nothing.
+    wire_observer observer{};
 
     /// The part that the protocol needs.
     [[nodiscard]] session_options for_session() const noexcept {

@@ -183,6 +183,9 @@ public:
         return encoded;
     }
 
+    /// A Pong waits for room: one that comes now takes its place.
+    [[nodiscard]] bool replaces_pongs() const noexcept { return !late_pong_.empty(); }
+
     /// Takes the memory of the control lane, all at once: what lies in it must not move. False when there is
     /// none.
     [[nodiscard]] bool open_control() noexcept {
@@ -219,7 +222,8 @@ public:
         return {only, data_bytes_};
     }
 
-    /// Counts bytes as written, in the order of the last `gather`. False where some are left.
+    /// Counts bytes as written, in the order of the last `gather`. True where that is all of the data lane,
+    /// and nothing of the other; false where there may be more.
     DUPLEX_ALWAYS_INLINE bool consumed(std::size_t size) noexcept {
         writing_ = false;
         if (gathered_control_ == 0) [[likely]] {
@@ -228,11 +232,18 @@ public:
                 return true;
             }
             consume_part(size);
-            return false;
+        } else {
+            consume_both(size);
         }
-        consume_both(size);
-        return data_bytes_ == 0;
+        return false;
     }
+
+    /// Shows `f` the first `size` bytes of the last `gather`, which are about to be consumed: segment by
+    /// segment, each with how many bytes come behind it.
+    template <class F>
+    void each_gathered(std::size_t size, F f) const noexcept;
+    /// Bytes in the last `gather`.
+    [[nodiscard]] std::size_t gathered() const noexcept { return gathered_control_ + gathered_data_; }
 
     /// Until `consumed`, leaves the bytes of the last `gather` where they are, whatever is pushed: needed
     /// while an asynchronous write holds them.

@@ -8,7 +8,9 @@
 #include <duplex/core/utf8.hpp>
 #include <duplex/deflate/message_codec.hpp>
 #include <duplex/protocol/closing.hpp>
+#include <duplex/protocol/counters.hpp>
 #include <duplex/protocol/detail/receiving.hpp>
+#include <duplex/protocol/detail/session_counts.hpp>
 #include <duplex/protocol/event.hpp>
 #include <duplex/protocol/keepalive.hpp>
 #include <duplex/protocol/message_options.hpp>
@@ -16,6 +18,7 @@
 #include <duplex/protocol/prepared_message.hpp>
 #include <duplex/protocol/send_queue.hpp>
 #include <duplex/protocol/session_options.hpp>
+#include <duplex/protocol/wire_tap.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -36,7 +39,7 @@ namespace duplex {
 ///     session.receive(window);
 ///     while (auto e = session.next()) { … session.send(opcode::text, e.payload); }
 ///     n = session.gather(segments);  write them;  session.consumed(written);
-class session {
+class session : private detail::session_counts {
 public:
     explicit session(role self, const session_options& options = {}, time_point now = {}) noexcept
         : session{self, shared_session_options{options, std::nothrow}, now} {}
@@ -53,10 +56,7 @@ public:
     }
 
     /// Compresses from now on, and takes what is compressed (RFC 7692): before anything is sent or received.
-    void use(std::unique_ptr<message_codec> codec) noexcept {
-        codec_ = std::move(codec);
-        frames_plainly_ = self_ == role::server && !codec_;
-    }
+    void use(std::unique_ptr<message_codec> codec) noexcept;
     /// What compresses; null where permessage-deflate was not agreed.
     [[nodiscard]] const message_codec* codec() const noexcept { return codec_.get(); }
 
@@ -65,14 +65,15 @@ public:
     /// Lends the bytes of one read. They are unmasked in place and must stay until `next` has said
     /// `need_more`.
     DUPLEX_ALWAYS_INLINE void receive(std::span<std::byte> window) noexcept {
-        if (receiving_) release_delivered();
+        if (receiving_) before_window(window);
+        bytes_in_ += window.size();
         window_ = window;
         if (!window.empty()) bytes_received();
     }
 
-    /// What of the window has not been looked at yet. `receive` may lend it again, from wherever it was moved
-    /// to.
+    /// What of the window has not been looked at yet. `lend_again` lends it from wherever it was moved to.
     [[nodiscard]] std::span<std::byte> unread() const noexcept { return window_; }
+    void lend_again(std::span<std::byte> moved) noexcept;
 
     /// The next thing found in what was received.
     [[nodiscard]] event next() noexcept;
@@ -120,9 +121,7 @@ public:
     /// done, where it is another.
     [[nodiscard]] bool send_small(opcode op, std::span<const std::byte> payload, text_is text) noexcept;
 
-    send_status send(opcode op, std::string_view payload) noexcept {
-        return send(op, std::as_bytes(std::span{payload.data(), payload.size()}));
-    }
+    send_status send(opcode op, std::string_view payload) noexcept;
 
     /// Queues a message whose payload is taken over; it is left alone where it isn't accepted.
     send_status send(opcode op, byte_buffer&& payload, text_is text = text_is::unchecked,
@@ -149,17 +148,10 @@ public:
     /// The same with wishes. The first one that asks for more than a way to be compressed lets messages wait
     /// their turn from then on (`session_options::hold_back`).
     send_status send(opcode op, std::span<const std::byte> payload, const message_options& options,
-                     text_is text = text_is::unchecked) noexcept {
-        return send_with({.op = op, .how = options.how, .payload = payload}, options, text);
-    }
-    send_status send(opcode op, std::string_view payload, const message_options& options) noexcept {
-        return send(op, std::as_bytes(std::span{payload.data(), payload.size()}), options);
-    }
+                     text_is text = text_is::unchecked) noexcept;
+    send_status send(opcode op, std::string_view payload, const message_options& options) noexcept;
     send_status send(opcode op, byte_buffer&& payload, const message_options& options,
-                     text_is text = text_is::unchecked) noexcept {
-        return send_with({.op = op, .how = options.how, .payload = payload.bytes(), .own = &payload}, options,
-                         text);
-    }
+                     text_is text = text_is::unchecked) noexcept;
     /// Whether it is compressed was said when it was made.
     send_status send(const prepared_message& message, const message_options& options) noexcept;
 
@@ -179,14 +171,10 @@ public:
                               compression how = compression::automatic) noexcept;
 
     /// Queues a Ping of at most 125 bytes (RFC 6455 5.5.2). It overtakes data.
-    send_status ping(std::span<const std::byte> payload) noexcept {
-        return send_control(opcode::ping, payload);
-    }
+    send_status ping(std::span<const std::byte> payload) noexcept;
 
     /// Queues an unsolicited Pong of at most 125 bytes (RFC 6455 5.5.3).
-    send_status pong(std::span<const std::byte> payload) noexcept {
-        return send_control(opcode::pong, payload);
-    }
+    send_status pong(std::span<const std::byte> payload) noexcept;
 
     /// Starts the closing handshake behind what is queued (RFC 6455 7.1.2). A second call does nothing.
     /// Errors name what is wrong with the arguments; nothing is sent then.
@@ -201,9 +189,7 @@ public:
     std::error_code close_at_once(close_code code = close_code::normal,
                                   std::string_view reason = {}) noexcept;
     /// The position in the stream of data frames at which our Close begins, while it is queued.
-    [[nodiscard]] std::uint64_t close_begins_at() const noexcept {
-        return queue_ ? queue_->notes.close_begin : 0;
-    }
+    [[nodiscard]] std::uint64_t close_begins_at() const noexcept;
 
     /// Fails the connection (RFC 6455 7.1.7): queues the Close that `why` calls for behind what was sent
     /// before, if there is none yet, and ignores what still comes. `next` says `failed` once.
@@ -225,18 +211,20 @@ public:
 
     /// Keeps the gathered segments in place until `consumed`, whatever is sent meanwhile.
     void hold_output() noexcept {
-        if (queue_) queue_->hold();
+        if (!queue_) return;
+        queue_->hold();
+        if (watches_writes_) tell_held();
     }
 
     /// Counts `size` gathered bytes as written, and hands on what waits. Where memory runs out for that, and
     /// nothing is left to write first, the connection fails. What is left counts in the budget from now on.
     DUPLEX_ALWAYS_INLINE void consumed(std::size_t size) noexcept {
         if (!queue_) return;
-        if (!queue_->consumed(size)) output_waits();
-        if (size == 0) return;
-        keepalive_.write_progress(now_);
         if (watches_writes_) [[unlikely]]
-            after_write();
+            return consumed_watched(size);
+        if (!queue_->consumed(size)) [[unlikely]]
+            note_left(size);
+        if (size != 0) keepalive_.write_progress(now_);
     }
 
     /// The same while a write is still under way.
@@ -247,10 +235,7 @@ public:
 
     /// Keeps what is borrowed, if it is not written yet: call before the receive window changes. The payload
     /// of the last event ends with it.
-    void settle() noexcept {
-        if (queue_ && queue_->borrows()) keep_borrowed();
-        if (receiving_ && receiving_->idle()) receiving_.reset();
-    }
+    void settle() noexcept;
 
     /// Drops what is queued: the transport is gone.
     void drop_output() noexcept;
@@ -268,11 +253,7 @@ public:
 
     /// True once after the bytes queued have fallen to half of `limits::queue_watermark`, having been above
     /// it, or a message having been told to wait: it may be tried again.
-    [[nodiscard]] bool take_low_water() noexcept {
-        const bool fallen = low_water_;
-        low_water_ = false;
-        return fallen;
-    }
+    [[nodiscard]] bool take_low_water() noexcept;
 
     /// Whether `next_fate` or `take_low_water` has something to say.
     [[nodiscard]] bool has_news() const noexcept { return low_water_ || (outbox_ && outbox_->has_fates()); }
@@ -307,9 +288,7 @@ public:
     }
 
     /// Takes the queue back where it is empty.
-    [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept {
-        return queue_ && queue_->empty() ? put_queue_aside() : nullptr;
-    }
+    [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept;
 
     // --- time ---
 
@@ -317,10 +296,7 @@ public:
     void at(time_point now) noexcept { now_ = now; }
 
     /// When `on_time` has something to do.
-    [[nodiscard]] time_point next_deadline() const noexcept {
-        const time_point first = keepalive_.deadline(queue_ && queue_->has_output());
-        return outbox_ ? std::min(first, outbox_->earliest()) : first;
-    }
+    [[nodiscard]] time_point next_deadline() const noexcept;
 
     /// True once after `next_deadline` has come closer by what was received or written.
     [[nodiscard]] bool deadline_came_closer() noexcept { return std::exchange(deadline_closer_, false); }
@@ -354,9 +330,7 @@ public:
     [[nodiscard]] bool checks_outgoing_text() const noexcept { return options_->check_outgoing_text; }
     [[nodiscard]] std::size_t watermark() const noexcept { return options_->limits.queue_watermark; }
     /// What happens to a message with such options for which there is no room.
-    [[nodiscard]] overflow when_full(const message_options& options) const noexcept {
-        return options.when_full == overflow::by_default ? options_->when_full : options.when_full;
-    }
+    [[nodiscard]] overflow when_full(const message_options& options) const noexcept;
     /// Whether `size` bytes of payload may be queued behind `before` bytes (limits::queue_bytes).
     [[nodiscard]] bool fits(std::size_t before, std::size_t size) const noexcept {
         return before == 0 ||
@@ -373,6 +347,15 @@ public:
     /// What the transport has to do now.
     [[nodiscard]] transport_step transport() const noexcept;
 
+    // --- being observed (impl/session_observe.hpp) ---
+
+    /// What has gone through it up to now.
+    [[nodiscard]] session_counters counters() const noexcept;
+
+    /// Shows `tap` all that comes and goes, from now on: behind `use`, before anything is received or sent.
+    /// False when memory ran out, and nothing is shown. It takes the quick paths away from the session.
+    bool observe(std::unique_ptr<wire_tap> added) noexcept;
+
 private:
     /// Below this the rest of a frame comes through a window like everything else.
     static constexpr std::uint64_t direct_threshold = 16 * 1024;
@@ -384,6 +367,7 @@ private:
     [[nodiscard]] event take_control(detail::receiving& in, std::span<std::byte> piece) noexcept;
     [[nodiscard]] std::span<std::byte> room_in_message() noexcept;
     void release_delivered() noexcept;
+    void before_window(std::span<const std::byte> window) noexcept;
     [[nodiscard]] event on_control(opcode op, std::span<std::byte> payload) noexcept;
     [[nodiscard]] event on_close(std::span<std::byte> payload) noexcept;
     [[nodiscard]] event fail_now(errc why) noexcept;
@@ -426,10 +410,16 @@ private:
     void turns_changed() noexcept;
     void lose_waiting(message_fate fate) noexcept;
     void after_write() noexcept;
+    void consumed_watched(std::size_t size) noexcept;
+    void note_left(std::size_t size) noexcept;
+    void tell_held() noexcept;
     void look_for_low_water() noexcept;
     [[nodiscard]] bool compresses(compression how, std::size_t size) noexcept;
     [[nodiscard]] bool shrink(std::span<const std::byte> payload, byte_buffer& smaller) noexcept;
-    send_status push_compressed(opcode op, bool fin, byte_buffer&& compressed, bool first = true) noexcept;
+    send_status push_compressed(opcode op, bool fin, std::size_t plain, byte_buffer&& compressed,
+                                bool first = true) noexcept;
+    send_status push_prepared(const prepared_message& message) noexcept;
+    send_status push_twin(const prepared_message& twin, std::size_t plain) noexcept;
     send_status send_control(opcode op, std::span<const std::byte> payload) noexcept;
     [[nodiscard]] send_status begin_control(opcode op, std::size_t length, frame_header& out) noexcept;
     [[nodiscard]] send_status queue_close(close_code code, std::string_view reason) noexcept;
@@ -447,9 +437,7 @@ private:
     [[nodiscard]] bool make_queue() noexcept;
 
     /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.
-    [[nodiscard]] bool may_answer_ping() const noexcept {
-        return !close_pushed_ || (queue_ && !queue_->begun(queue_->notes.close_begin));
-    }
+    [[nodiscard]] bool may_answer_ping() const noexcept;
 
     [[nodiscard]] std::unique_ptr<send_queue> put_queue_aside() noexcept;
 
@@ -495,11 +483,15 @@ private:
     bool low_water_ : 1 = false;
     bool begun_unfinished_ : 1 = false; ///< of a message in pieces some were handed on, and not the last
     bool admits_all_ : 1 = false;
+    bool close_came_ : 1 = false;
+    bool no_room_ : 1 = false; ///< the transport did not take all of the last write
 };
 
 } // namespace duplex
 #include <duplex/protocol/impl/session_budget.hpp>
 #include <duplex/protocol/impl/session_closing.hpp>
+#include <duplex/protocol/impl/session_observe.hpp>
 #include <duplex/protocol/impl/session_outbox.hpp>
 #include <duplex/protocol/impl/session_receive.hpp>
 #include <duplex/protocol/impl/session_send.hpp>
+#include <duplex/protocol/impl/session_small.hpp>

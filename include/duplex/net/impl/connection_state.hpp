@@ -374,6 +374,7 @@ private:
     void opening_written();
     void opening_done(std::error_code error);
     void become_open(role self, handshake_outcome&& outcome);
+    void observe(const handshake_outcome& outcome);
 
     void start_read();
     [[nodiscard]] bool wants_read() noexcept;
@@ -406,30 +407,12 @@ private:
     bool write_part();
     bool write_part_secured();
     /// The layer has more to read, although the socket may have none.
-    [[nodiscard]] bool unread() noexcept {
-        if constexpr (layered)
-            return stream_.layers().unread();
-        else
-            return false;
-    }
+    [[nodiscard]] bool unread() noexcept;
     /// There is something of the layer's own to write.
-    [[nodiscard]] bool unsent() noexcept {
-        if constexpr (layered)
-            return stream_.layers().unsent();
-        else
-            return false;
-    }
-    [[nodiscard]] bool flush_layers(std::error_code& error) noexcept {
-        if constexpr (layered)
-            return stream_.layers().flush(stream_, error);
-        else
-            return true;
-    }
+    [[nodiscard]] bool unsent() noexcept;
+    [[nodiscard]] bool flush_layers(std::error_code& error) noexcept;
     /// A peer takes in small steps what was written long ago.
-    void note_progress() noexcept {
-        if constexpr (layered)
-            if (stream_.layers().moved()) session_.write_progress();
-    }
+    void note_progress() noexcept;
     void write_stopped(const std::error_code& error);
     template <bool Secured>
     offered offer(std::error_code& error);

@@ -264,6 +264,19 @@ DUPLEX_RARE void connection_state<Stream>::cancel_opening() {
     if (opening_ && opening_->waiting) opening_done(asio::error::operation_aborted);
 }
 
+/// Shows who observes it what comes and goes from now on.
+template <class Stream>
+DUPLEX_RARE void connection_state<Stream>::observe(const handshake_outcome& outcome) {
+    wire_start start{.self = session_.self(), .options = *session_.shared_options(), .now = service_->now()};
+    if (session_.codec() != nullptr) {
+        start.deflate = outcome.deflate;
+        start.deflating = *opening_->deflate;
+    }
+    start.number = observed_connections.fetch_add(1, std::memory_order_relaxed) + 1;
+    // A connection goes on where whoever wants to look at it can't.
+    (void)nothrow([&] { (void)session_.observe(opening_->options.observer(start)); });
+}
+
 template <class Stream>
 void connection_state<Stream>::become_open(role self, handshake_outcome&& outcome) {
     session_ = session{self, session_.shared_options(), service_->now()};
@@ -272,6 +285,7 @@ void connection_state<Stream>::become_open(role self, handshake_outcome&& outcom
         if (!codec) session_.fail(errc::out_of_memory);
         session_.use(std::move(codec));
     }
+    if (opening_->options.observer) observe(outcome);
     auto* waiting = std::exchange(opening_->waiting, nullptr);
     const auto how = opening_->initiating ? completion::post : completion::dispatch;
     const bool forgotten = opening_->forgotten;

@@ -271,7 +271,7 @@ void connection_state<Stream>::keep_unread() {
     } else if (lease_) {
         auto kept = std::make_unique<byte_buffer>();
         if (kept->append(rest))
-            session_.receive(kept->bytes());
+            session_.lend_again(kept->bytes());
         else
             session_.fail(errc::out_of_memory);
         with_seldom().stash = std::move(kept);

@@ -47,4 +47,18 @@ auto connection<Stream>::async_ping(Token&& token) {
         token, state_);
 }
 
+template <async_stream Stream>
+template <class Token>
+auto connection<Stream>::async_close(close_code code, std::string_view reason, close_how how, Token&& token) {
+    return asio::async_initiate<Token, void(std::error_code)>(
+        [how](auto handler, pointer state, close_code with, std::string why) {
+            auto* op = make_waiter<detail::listed_waiter<std::error_code>, std::error_code>(
+                std::move(handler), state);
+            op->connect_cancellation(
+                *state, [](state_type& of, auto& which) { of.withdraw(of.waiting()->closes, which); });
+            state->close_then(with, why, how, *op);
+        },
+        token, state_, code, std::string{reason});
+}
+
 } // namespace duplex

@@ -26,7 +26,7 @@ struct receiving {
 
     /// Nothing of it is needed for what comes next.
     [[nodiscard]] bool idle() const noexcept {
-        return !in_frame && !message_delivered && !control_delivered && !message_ready &&
+        return !observed && !in_frame && !message_delivered && !control_delivered && !message_ready &&
                !decoder.holds_header() && !assembler.in_message();
     }
 
@@ -73,6 +73,7 @@ struct receiving {
     bool message_delivered = false; ///< the last event's payload is the assembler's
     bool control_delivered = false; ///< the last event's payload is `control`'s
     bool message_ready = false;     ///< a message was completed by `received_direct`
+    bool observed = false; ///< somebody is to see what is received: it stays, so that nothing passes by
 };
 
 struct give_receiving_back {

@@ -45,6 +45,32 @@ inline std::size_t send_queue::gather_data(std::size_t from, std::size_t to, std
     return count;
 }
 
+template <class F>
+void send_queue::each_gathered(std::size_t size, F f) const noexcept {
+    const auto data = [&](std::size_t from, std::size_t to) {
+        std::size_t at = 0;
+        const auto show = [&](const std::byte* begin, std::size_t length) {
+            const std::size_t first = std::max(from, at);
+            const std::size_t last = std::min(to, at + length);
+            at += length;
+            if (first >= last) return;
+            size -= last - first;
+            f(segment{begin + (first + length - at), last - first}, size);
+        };
+        for (std::size_t i = head_; i < pieces_.size() && at < to; ++i)
+            show(pieces_[i].data, pieces_[i].size);
+        if (at < to) show(tail_.data() + tail_at_, tail_.size() - tail_at_);
+    };
+    if (gathered_control_ == 0) return data(0, size);
+    const std::size_t before = std::min(size, gathered_before_);
+    data(0, before);
+    if (const std::size_t control = std::min(size, gathered_control_); control != 0) {
+        size -= control;
+        f(segment{control_.data() + control_at_, control}, size);
+    }
+    data(before, before + size);
+}
+
 DUPLEX_NEVER_INLINE inline void send_queue::consume_both(std::size_t size) noexcept {
     const std::size_t before = std::min(size, gathered_before_);
     consume_data(before);

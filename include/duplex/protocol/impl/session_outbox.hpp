@@ -253,8 +253,7 @@ DUPLEX_RARE inline std::optional<send_status> session::hand_on(outbox::item& nex
 DUPLEX_RARE inline send_status session::push_message(const outgoing& message) noexcept {
     if (message.fragment) return push_fragment(message);
     if (const auto status = push_smaller(message)) return *status;
-    if (message.prepared != nullptr && self_ == role::server)
-        return queue_->push_prepared(*message.prepared) ? admitted() : send_status::out_of_memory;
+    if (message.prepared != nullptr && self_ == role::server) return push_prepared(*message.prepared);
     return push_plain(message.op, true, message);
 }
 
@@ -265,13 +264,11 @@ session::push_smaller(const outgoing& message) noexcept {
     if (message.prepared != nullptr && self_ == role::server) {
         const auto* const twin = message.prepared->compressed_for(*codec_);
         if (twin == nullptr) return {};
-        // The peer's window holds it from now on, and ours doesn't.
-        codec_->discard();
-        return queue_->push_prepared(*twin) ? admitted() : send_status::out_of_memory;
+        return push_twin(*twin, message.payload.size());
     }
     byte_buffer smaller;
     if (!compresses(message.how, message.payload.size()) || !shrink(message.payload, smaller)) return {};
-    return push_compressed(message.op, true, std::move(smaller));
+    return push_compressed(message.op, true, message.payload.size(), std::move(smaller));
 }
 
 DUPLEX_RARE inline send_status session::push_plain(opcode op, bool fin, const outgoing& message) noexcept {
@@ -290,7 +287,7 @@ DUPLEX_RARE inline send_status session::push_fragment(const outgoing& piece) noe
     } else {
         byte_buffer smaller;
         if (codec_->compress(piece.payload, piece.last, smaller))
-            status = push_compressed(op, piece.last, std::move(smaller), piece.first);
+            status = push_compressed(op, piece.last, piece.payload.size(), std::move(smaller), piece.first);
         else
             codec_->discard();
     }
@@ -347,8 +344,8 @@ DUPLEX_NEVER_INLINE inline void session::after_write() noexcept {
     }
     charge_output();
     look_for_low_water();
-    watches_writes_ =
-        keepalive_.ping_pending() || outbox_ || was_above_ || (in_the_way_ & output_charged) != 0;
+    watches_writes_ = keepalive_.ping_pending() || outbox_ || was_above_ || no_room_ || tap() != nullptr ||
+                      (in_the_way_ & output_charged) != 0;
     // Somebody wants to be told, or to send what there is room for now.
     if (outbox_ || low_water_) deadline_closer_ = true;
 }

@@ -19,6 +19,7 @@ DUPLEX_ALWAYS_INLINE bool session::next_whole(event& found) noexcept {
         return true;
     }
     keepalive_.message_received(now_);
+    count_message_in();
     found.what = event::kind::message;
     found.op = message.op;
     found.payload = message.payload;
@@ -57,7 +58,7 @@ DUPLEX_NEVER_INLINE inline event session::next_of_any_kind() noexcept {
     const event found = next_in(in);
     // Nothing is left of a window in which a Close or an error was found.
     window_ = closing_.may_receive() ? in.decoder.unread_bytes() : std::span<std::byte>{};
-    if (in.idle() || (!closing_.may_receive() && !in.control_delivered)) receiving_.reset();
+    if (in.idle() || (!closing_.may_receive() && !in.control_delivered && !in.observed)) receiving_.reset();
     return found;
 }
 
@@ -94,8 +95,11 @@ inline event session::next_in(detail::receiving& in) noexcept {
         const bool message_ends = frame_ends && header.fin;
         errc broken{};
         if (in.assembler.compressed()) {
+            const std::size_t before = in.assembler.bytes().size();
             broken = in.assembler.expand(piece, header, offset, message_ends, *codec_,
                                          in.affordable(options_->budget));
+            codec_->counts.deflated_in += piece.size();
+            codec_->counts.inflated_in += in.assembler.bytes().size() - before;
             piece = {};
         } else if (options_->deliver_fragments ||
                    (message_ends && offset == 0 && in.assembler.first_frame())) {
@@ -143,6 +147,10 @@ inline event session::end_frame(detail::receiving& in, std::span<std::byte> piec
     const bool frame_ends = in.decoder.remaining() == 0;
     const bool message_ends = frame_ends && in.decoder.header().fin;
     in.in_frame = !frame_ends;
+    if (message_ends)
+        count_message_in();
+    else if (frame_ends)
+        count_unfinished_in();
     if ((message_ends || options_->deliver_fragments) && in.assembler.holds_bytes()) {
         in.message_delivered = true;
         piece = in.assembler.bytes();
@@ -162,16 +170,12 @@ inline event session::end_frame(detail::receiving& in, std::span<std::byte> piec
     return {.what = event::kind::message, .op = in.assembler.op(), .payload = piece};
 }
 
-inline byte_buffer session::take_message() noexcept {
-    if (!receiving_ || !receiving_->message_delivered || (queue_ && queue_->borrows())) return {};
-    receiving_->message_delivered = false;
-    return receiving_->assembler.take();
-}
-
 inline void session::received_direct(std::size_t size) noexcept {
     // Without a frame there was a failure in between, and the bytes are nobody's.
     if (size == 0 || !receiving_ || !receiving_->in_frame) return;
     detail::receiving& in = *receiving_;
+    bytes_in_ += size;
+    if (in.observed) tap()->received(room_in_message().first(size), now_);
     bytes_received();
     const std::size_t offset = in.decoder.offset();
     in.decoder.skip_payload(size);
@@ -203,18 +207,23 @@ inline event session::take_control(detail::receiving& in, std::span<std::byte> p
 
 inline event session::on_control(opcode op, std::span<std::byte> payload) noexcept {
     if (op == opcode::close) return on_close(payload);
+    count_control(op == opcode::pong ? pong_in : ping_in);
     if (op == opcode::pong) return {.what = event::kind::pong, .payload = payload};
     // RFC 6455 5.5.2: a Ping is answered with its own payload.
     if (may_answer_ping()) {
         frame_header header;
         const auto begun = begin_control(opcode::pong, payload.size(), header);
         if (begun != send_status::ok) return fail_now(begun);
+        // One that takes the place of another that waits makes no second frame.
+        const bool one_more = !queue_->replaces_pongs();
         if (!queue_->push_pong(header, payload)) return fail_now(errc::out_of_memory);
+        if (one_more) count_control(pong_out);
     }
     return {.what = event::kind::ping, .payload = payload};
 }
 
 DUPLEX_RARE inline event session::on_close(std::span<std::byte> payload) noexcept {
+    close_came_ = true;
     const close_body body = parse_close_body(payload);
     if (body.error != errc{}) return fail_now(body.error);
     window_ = {};
@@ -229,11 +238,6 @@ DUPLEX_RARE inline event session::on_close(std::span<std::byte> payload) noexcep
     return {.what = event::kind::closed,
             .code = body.code,
             .payload = payload.empty() ? payload : payload.subspan(2)};
-}
-
-inline void session::eof() noexcept {
-    const auto state = closing_.now();
-    if (state != closing::state::done && state != closing::state::failed) fail(errc::connection_lost);
 }
 
 DUPLEX_RARE inline void session::fail(errc why) noexcept {

@@ -17,7 +17,9 @@ DUPLEX_ALWAYS_INLINE bool session::send_small(opcode op, std::span<const std::by
     const std::size_t before = queue_->bytes();
     if (before + send_queue::small_header + payload.size() > options_.quiet_bytes()) return false;
     if (before == 0) keepalive_.write_progress(now_);
-    return queue_->push_small(op, payload);
+    if (!queue_->push_small(op, payload)) return false;
+    count_message_out();
+    return true;
 }
 
 DUPLEX_NEVER_INLINE inline send_status session::send_copy(opcode op, std::span<const std::byte> payload,
@@ -41,7 +43,7 @@ inline send_status session::send_data(opcode op, text_is text, compression how,
         // What is not going to be queued must not enter the window that the peer shares.
         if (const auto status = admit(payload.size()); status != send_status::ok) return status;
         if (byte_buffer smaller; shrink(payload, smaller))
-            return push_compressed(op, true, std::move(smaller));
+            return push_compressed(op, true, payload.size(), std::move(smaller));
     }
     return send_frame(op, true, payload.size(), push);
 }
@@ -59,7 +61,9 @@ inline send_status session::push_frame(opcode op, bool fin, std::size_t size, Pu
     frame_header header;
     if (!make_header(op, fin, size, header)) return not_pushed(send_status::no_random);
     header.rsv = rsv;
-    return push(header) ? admitted() : not_pushed(send_status::out_of_memory);
+    if (!push(header)) return not_pushed(send_status::out_of_memory);
+    count_frame_out(fin);
+    return admitted();
 }
 
 inline bool session::compresses(compression how, std::size_t size) noexcept {
@@ -76,13 +80,37 @@ DUPLEX_NEVER_INLINE inline bool session::shrink(std::span<const std::byte> paylo
     return false;
 }
 
-inline send_status session::push_compressed(opcode op, bool fin, byte_buffer&& compressed,
+inline send_status session::push_compressed(opcode op, bool fin, std::size_t plain, byte_buffer&& compressed,
                                             bool first) noexcept {
+    const std::size_t size = compressed.size();
     const auto status = push_frame(
         op, fin, compressed.size(),
         [&](const frame_header& header) { return queue_->push_owned(header, std::move(compressed)); },
         first ? rsv_compressed : std::uint8_t{0});
-    if (!accepted(status)) codec_->discard();
+    if (!accepted(status)) {
+        codec_->discard();
+    } else {
+        codec_->counts.deflated_out += size;
+        codec_->counts.inflated_out += plain;
+    }
+    return status;
+}
+
+inline send_status session::push_prepared(const prepared_message& message) noexcept {
+    if (!queue_->push_prepared(message)) return not_pushed(send_status::out_of_memory);
+    count_message_out();
+    return admitted();
+}
+
+/// What a message was compressed to apart from the codec.
+inline send_status session::push_twin(const prepared_message& twin, std::size_t plain) noexcept {
+    // The peer's window holds it from now on, and ours doesn't.
+    codec_->discard();
+    const auto status = push_prepared(twin);
+    if (accepted(status)) {
+        codec_->counts.deflated_out += twin.payload().size();
+        codec_->counts.inflated_out += plain;
+    }
     return status;
 }
 
@@ -159,12 +187,9 @@ inline send_status session::send(const prepared_message& message) noexcept {
     if ((in_the_way_ & (message_unfinished | messages_held)) != 0) [[unlikely]]
         return send_with(to_send(message), {}, text_is::utf8);
     if (const auto status = admit(payload.size()); status != send_status::ok) return status;
-    if (const auto* const twin = codec_ ? message.compressed_for(*codec_) : nullptr) {
-        // The peer's window holds it from now on, and ours doesn't.
-        codec_->discard();
-        return queue_->push_prepared(*twin) ? admitted() : not_pushed(send_status::out_of_memory);
-    }
-    return queue_->push_prepared(message) ? admitted() : not_pushed(send_status::out_of_memory);
+    if (const auto* const twin = codec_ ? message.compressed_for(*codec_) : nullptr)
+        return push_twin(*twin, payload.size());
+    return push_prepared(message);
 }
 
 inline send_status session::send_fragment(opcode op, std::span<const std::byte> payload, bool last,
@@ -207,7 +232,9 @@ inline send_status session::send_control(opcode op, std::span<const std::byte> p
     const auto begun = begin_control(op, payload.size(), header);
     if (begun != send_status::ok) return begun;
     if (!queue_->open_control()) return send_status::out_of_memory;
-    return queue_->push_control(header, payload) ? send_status::ok : send_status::queue_full;
+    if (!queue_->push_control(header, payload)) return send_status::queue_full;
+    count_control(op == opcode::pong ? pong_out : ping_out);
+    return send_status::ok;
 }
 
 DUPLEX_RARE inline std::error_code session::close(close_code code, std::string_view reason) noexcept {
@@ -316,6 +343,7 @@ inline void session::look_for_ping() noexcept {
 
 DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcept {
     now_ = now;
+    if (tap() != nullptr) tap()->timed(now, listening);
     if (outbox_) turns_changed();
     using action = keepalive::action;
     switch (keepalive_.due(now, queue_ && queue_->has_output())) {
