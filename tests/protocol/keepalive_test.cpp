@@ -12,6 +12,21 @@ using action = keepalive::action;
 
 namespace {
 
+/// A keepalive and the timeouts that it is asked with.
+class timer_with : public keepalive {
+public:
+    timer_with(const timeouts& times, time_point now)
+        : keepalive{now}
+        , times_{times} {}
+    [[nodiscard]] action due(time_point now, bool writing) const {
+        return keepalive::due(times_, now, writing);
+    }
+    [[nodiscard]] time_point deadline(bool writing) const { return keepalive::deadline(times_, writing); }
+
+private:
+    timeouts times_;
+};
+
 constexpr time_point start{};
 constexpr time_point after(int ms) { return start + std::chrono::milliseconds{ms}; }
 
@@ -20,7 +35,7 @@ constexpr timeouts all{.ping_interval = 30s, .pong = 20s, .idle = 100s, .write =
 constexpr timeouts none{.ping_interval = 0s, .pong = 0s, .idle = 0s, .write = 0s, .close = 0s};
 
 /// `wanted` falls due at `moment` exactly, and `deadline` says so beforehand.
-void check_due(const keepalive& timer, bool writing, int moment, action wanted) {
+void check_due(const timer_with& timer, bool writing, int moment, action wanted) {
     CAPTURE(moment);
     CHECK((timer.deadline(writing) == after(moment)));
     CHECK((timer.due(after(moment) - 1ns, writing) == action::none));
@@ -31,17 +46,17 @@ void check_due(const keepalive& timer, bool writing, int moment, action wanted) 
 } // namespace
 
 TEST_CASE("a silent peer is pinged after ping_interval") {
-    check_due(keepalive{all, start}, false, 30'000, action::send_ping);
+    check_due(timer_with{all, start}, false, 30'000, action::send_ping);
 }
 
 TEST_CASE("any received byte puts the Ping off") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     timer.bytes_received(after(29'999));
     check_due(timer, false, 59'999, action::send_ping);
 }
 
 TEST_CASE("a Ping is not sent again while it waits to be written; the write deadline counts meanwhile") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     timer.write_progress(after(30'000));
     timer.ping_queued();
     CHECK(timer.ping_pending());
@@ -51,7 +66,7 @@ TEST_CASE("a Ping is not sent again while it waits to be written; the write dead
 }
 
 TEST_CASE("the answer to a Ping is timed from when it was written") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     timer.ping_queued();
     timer.ping_written(after(31'000));
     CHECK(!timer.ping_pending());
@@ -59,7 +74,7 @@ TEST_CASE("the answer to a Ping is timed from when it was written") {
 }
 
 TEST_CASE("any received byte answers a Ping, and the next interval begins with it") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     timer.ping_queued();
     timer.ping_written(after(31'000));
     timer.bytes_received(after(32'000));
@@ -67,7 +82,7 @@ TEST_CASE("any received byte answers a Ping, and the next interval begins with i
 }
 
 TEST_CASE("a byte that comes before the Ping is written does not answer it") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     timer.ping_queued();
     timer.bytes_received(after(30'500));
     CHECK(timer.ping_pending());
@@ -76,7 +91,7 @@ TEST_CASE("a byte that comes before the Ping is written does not answer it") {
 }
 
 TEST_CASE("without a message for the idle time the connection is closed, whatever else is received") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     for (int moment = 0; moment < 100'000; moment += 10'000)
         timer.bytes_received(after(moment));
     check_due(timer, false, 100'000, action::close_idle);
@@ -86,7 +101,7 @@ TEST_CASE("without a message for the idle time the connection is closed, whateve
 }
 
 TEST_CASE("queued bytes that make no progress fail the connection, and only they") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     check_due(timer, true, 25'000, action::fail_write);
     timer.write_progress(after(20'000));
     timer.bytes_received(after(40'000));
@@ -96,7 +111,7 @@ TEST_CASE("queued bytes that make no progress fail the connection, and only they
 
 TEST_CASE("once the closing handshake began only its own deadline counts, from its first start") {
     const auto pinged = GENERATE(true, false);
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     if (pinged) {
         timer.ping_queued();
         timer.ping_written(after(1000));
@@ -113,7 +128,7 @@ TEST_CASE("once the closing handshake began only its own deadline counts, from i
 
 TEST_CASE("what is more serious falls due first") {
     timeouts same{.ping_interval = 30s, .pong = 30s, .idle = 30s, .write = 30s, .close = 30s};
-    keepalive timer{same, start};
+    timer_with timer{same, start};
     CHECK((timer.due(after(30'000), true) == action::fail_write));
     CHECK((timer.due(after(30'000), false) == action::close_idle));
     timer.ping_queued();
@@ -124,7 +139,7 @@ TEST_CASE("what is more serious falls due first") {
 
 TEST_CASE("with everything off nothing is ever due") {
     const auto writing = GENERATE(true, false);
-    keepalive timer{none, start};
+    timer_with timer{none, start};
     const std::array<std::function<void()>, 5> moments{
         [] {}, [&] { timer.ping_queued(); }, [&] { timer.ping_written(after(1)); },
         [&] { timer.bytes_received(after(2)); }, [&] { timer.close_started(after(3)); }};
@@ -150,12 +165,12 @@ TEST_CASE("each deadline can be the only one") {
          {row{ping, false, 3000, action::send_ping}, row{ping, true, 3000, action::send_ping},
           row{idle, false, 4000, action::close_idle}, row{idle, true, 4000, action::close_idle},
           row{write, true, 5000, action::fail_write}})
-        check_due(keepalive{each.times, start}, each.writing, each.moment, each.wanted);
-    CHECK((keepalive{write, start}.deadline(false) == no_deadline));
+        check_due(timer_with{each.times, start}, each.writing, each.moment, each.wanted);
+    CHECK((timer_with{write, start}.deadline(false) == no_deadline));
 
     auto pong = none;
     pong.pong = 6s;
-    keepalive waiting{pong, start};
+    timer_with waiting{pong, start};
     CHECK((waiting.deadline(false) == no_deadline));
     waiting.ping_queued();
     waiting.ping_written(start);
@@ -163,7 +178,7 @@ TEST_CASE("each deadline can be the only one") {
 
     auto close = none;
     close.close = 7s;
-    keepalive closing{close, start};
+    timer_with closing{close, start};
     closing.close_started(start);
     check_due(closing, false, 7000, action::fail_close);
 }
@@ -171,7 +186,7 @@ TEST_CASE("each deadline can be the only one") {
 TEST_CASE("a negative time is off") {
     auto odd = none;
     odd.idle = -5s;
-    CHECK((keepalive{odd, start}.deadline(false) == no_deadline));
+    CHECK((timer_with{odd, start}.deadline(false) == no_deadline));
 }
 
 TEST_CASE("a wait that is off, never begins or outlasts every program has no end") {
@@ -189,7 +204,7 @@ TEST_CASE("a wait that is off, never begins or outlasts every program has no end
 TEST_CASE("a life ends so long after it began, whatever is received") {
     auto short_life = all;
     short_life.life = 60s;
-    keepalive timer{short_life, after(1000)};
+    timer_with timer{short_life, after(1000)};
     for (int moment = 1000; moment < 61'000; moment += 10'000) {
         timer.bytes_received(after(moment));
         timer.message_received(after(moment));
@@ -202,31 +217,31 @@ TEST_CASE("a life ends so long after it began, whatever is received") {
 TEST_CASE("a life is never short, and at most a quarter of a second long") {
     auto short_life = none;
     short_life.life = 1s;
-    check_due(keepalive{short_life, after(1)}, false, 1250, action::close_life);
-    check_due(keepalive{short_life, after(249)}, false, 1250, action::close_life);
-    check_due(keepalive{short_life, after(250)}, false, 1250, action::close_life);
-    check_due(keepalive{short_life, after(251)}, false, 1500, action::close_life);
+    check_due(timer_with{short_life, after(1)}, false, 1250, action::close_life);
+    check_due(timer_with{short_life, after(249)}, false, 1250, action::close_life);
+    check_due(timer_with{short_life, after(250)}, false, 1250, action::close_life);
+    check_due(timer_with{short_life, after(251)}, false, 1500, action::close_life);
     // After years of the clock's, too.
     const auto late = start + std::chrono::hours{24} * 365 * 30 + 1ms;
-    const keepalive old{short_life, late};
+    const timer_with old{short_life, late};
     CHECK((old.due(late + 1s - 1ms, false) == action::none));
     CHECK((old.due(late + 1250ms, false) == action::close_life));
 }
 
 TEST_CASE("silence that was excused is counted anew, and an answer that is due is waited for again") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     timer.ping_queued();
     timer.ping_written(after(30'000));
     timer.silence_excused(after(45'000));
     CHECK((timer.due(after(50'000), false) == action::none));
     check_due(timer, false, 65'000, action::fail_pong);
-    keepalive idle{all, start};
+    timer_with idle{all, start};
     idle.silence_excused(after(29'000));
     check_due(idle, false, 59'000, action::send_ping);
 }
 
 TEST_CASE("the answer to the one Ping under way is timed where its writing was, exactly") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     const auto ping_at = [&](int moment) {
         timer.ping_queued();
         timer.ping_written(after(moment));
@@ -270,7 +285,7 @@ TEST_CASE("the answer to the one Ping under way is timed where its writing was, 
 }
 
 TEST_CASE("after an answer that could not be timed the next one is") {
-    keepalive timer{all, start};
+    timer_with timer{all, start};
     timer.ping_queued();
     timer.ping_written(after(1000));
     timer.ping_was_written_at(after(1000));

@@ -23,13 +23,11 @@ inline constexpr time_point no_deadline = time_point::max();
 }
 
 /// Keepalive, idle, write and close deadlines of one connection, as values: it is told what happened, and
-/// tells when it next wants to be asked (timeouts in core/limits.hpp).
+/// tells when it next wants to be asked (timeouts in core/limits.hpp, which are to be the same each time).
 class keepalive {
 public:
-    /// `times` outlive it.
-    keepalive(const timeouts& times, time_point now) noexcept
-        : times_{&times}
-        , received_{now}
+    explicit keepalive(time_point now) noexcept
+        : received_{now}
         , message_{now}
         , progress_{now}
         , mark_{no_deadline}
@@ -109,26 +107,26 @@ public:
     };
 
     /// What is due at `now`. `writing`: bytes are queued.
-    [[nodiscard]] action due(time_point now, bool writing) const noexcept {
+    [[nodiscard]] action due(const timeouts& times, time_point now, bool writing) const noexcept {
         if (waiting_ == waiting::close)
-            return now >= deadline_after(mark_, times_->close) ? action::fail_close : action::none;
-        if (writing && now >= deadline_after(progress_, times_->write)) return action::fail_write;
-        if (waiting_ == waiting::pong && now >= deadline_after(mark_, times_->pong)) return action::fail_pong;
-        if (now >= deadline_after(message_, times_->idle)) return action::close_idle;
-        if (now >= end_of_life()) return action::close_life;
-        if (waiting_ == waiting::nothing && now >= deadline_after(received_, times_->ping_interval))
+            return now >= deadline_after(mark_, times.close) ? action::fail_close : action::none;
+        if (writing && now >= deadline_after(progress_, times.write)) return action::fail_write;
+        if (waiting_ == waiting::pong && now >= deadline_after(mark_, times.pong)) return action::fail_pong;
+        if (now >= deadline_after(message_, times.idle)) return action::close_idle;
+        if (now >= end_of_life(times)) return action::close_life;
+        if (waiting_ == waiting::nothing && now >= deadline_after(received_, times.ping_interval))
             return action::send_ping;
         return action::none;
     }
 
     /// The moment at which `due` may say something else than none.
-    [[nodiscard]] time_point deadline(bool writing) const noexcept {
-        if (waiting_ == waiting::close) return deadline_after(mark_, times_->close);
-        time_point first = std::min(deadline_after(message_, times_->idle), end_of_life());
-        if (writing) first = std::min(first, deadline_after(progress_, times_->write));
-        if (waiting_ == waiting::pong) first = std::min(first, deadline_after(mark_, times_->pong));
+    [[nodiscard]] time_point deadline(const timeouts& times, bool writing) const noexcept {
+        if (waiting_ == waiting::close) return deadline_after(mark_, times.close);
+        time_point first = std::min(deadline_after(message_, times.idle), end_of_life(times));
+        if (writing) first = std::min(first, deadline_after(progress_, times.write));
+        if (waiting_ == waiting::pong) first = std::min(first, deadline_after(mark_, times.pong));
         if (waiting_ == waiting::nothing)
-            first = std::min(first, deadline_after(received_, times_->ping_interval));
+            first = std::min(first, deadline_after(received_, times.ping_interval));
         return first;
     }
 
@@ -144,10 +142,10 @@ private:
         return quarter_seconds{
             static_cast<std::uint32_t>(std::chrono::ceil<wide>(at.time_since_epoch()).count())};
     }
-    [[nodiscard]] time_point end_of_life() const noexcept {
-        if (times_->life.count() <= 0) [[likely]]
+    [[nodiscard]] time_point end_of_life(const timeouts& times) const noexcept {
+        if (times.life.count() <= 0) [[likely]]
             return no_deadline;
-        return deadline_after(time_point{std::chrono::milliseconds{born_}}, times_->life);
+        return deadline_after(time_point{std::chrono::milliseconds{born_}}, times.life);
     }
 
     void wait(waiting what, time_point now) noexcept {
@@ -156,7 +154,6 @@ private:
     }
     void stop_waiting() noexcept { waiting_ = waiting::nothing; }
 
-    const timeouts* times_;
     time_point received_;
     time_point message_;
     time_point progress_;

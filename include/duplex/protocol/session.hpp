@@ -48,7 +48,7 @@ public:
     /// failed from the beginning.
     session(role self, shared_session_options options, time_point now) noexcept
         : options_{options ? options : shared_session_options{}}
-        , keepalive_{options_->timeouts, now}
+        , keepalive_{now}
         , now_{now}
         , self_{self} {
         if (!options) [[unlikely]]
@@ -56,9 +56,10 @@ public:
     }
 
     /// Compresses from now on, and takes what is compressed (RFC 7692): before anything is sent or received.
+    /// Fails the session where memory runs out.
     void use(std::unique_ptr<message_codec> codec) noexcept;
     /// What compresses; null where permessage-deflate was not agreed.
-    [[nodiscard]] const message_codec* codec() const noexcept { return codec_.get(); }
+    [[nodiscard]] const message_codec* codec() const noexcept { return packer(); }
 
     // --- receiving ---
 
@@ -66,7 +67,7 @@ public:
     /// `need_more`.
     DUPLEX_ALWAYS_INLINE void receive(std::span<std::byte> window) noexcept {
         if (receiving_) before_window(window);
-        bytes_in_ += window.size();
+        count_bytes_in(window.size());
         window_ = window;
         if (!window.empty()) bytes_received();
     }
@@ -256,7 +257,9 @@ public:
     [[nodiscard]] bool take_low_water() noexcept;
 
     /// Whether `next_fate` or `take_low_water` has something to say.
-    [[nodiscard]] bool has_news() const noexcept { return low_water_ || (outbox_ && outbox_->has_fates()); }
+    [[nodiscard]] bool has_news() const noexcept {
+        return low_water_ || (turns() != nullptr && turns()->has_fates());
+    }
 
     /// Whether messages wait their turn now, or for the end of one that is sent in pieces: of one that is
     /// sent then only `next_fate` tells when it is written.
@@ -455,8 +458,6 @@ private:
     keepalive keepalive_;
     time_point now_;
     std::unique_ptr<send_queue> queue_;
-    std::unique_ptr<message_codec> codec_;
-    std::unique_ptr<outbox> outbox_;  ///< while messages wait their turn, or fates to be told
     std::uint64_t data_count_ = 0;    ///< data bytes written, while there is no queue
     std::uint64_t control_count_ = 0; ///< control bytes written, while there is no queue
     closing closing_;

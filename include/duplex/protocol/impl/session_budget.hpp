@@ -62,7 +62,7 @@ DUPLEX_RARE inline send_status session::not_pushed(send_status why) noexcept {
 /// out.
 DUPLEX_RARE inline bool session::ask_again_later() noexcept {
     if (!open_outbox()) return false;
-    outbox_->ask_again_at(now_ + std::chrono::milliseconds{250});
+    turns()->ask_again_at(now_ + std::chrono::milliseconds{250});
     deadline_closer_ = true;
     return true;
 }
@@ -84,7 +84,7 @@ inline void session::drop_output() noexcept {
 }
 
 inline void session::lose_output() noexcept {
-    if (outbox_) outbox_->lose_all();
+    if (turns() != nullptr) turns()->lose_all();
 }
 
 inline byte_buffer session::take_message() noexcept {

@@ -23,8 +23,8 @@ DUPLEX_RARE inline std::error_code session::close_at_once(close_code code, std::
     queue_->notes.close_begin =
         data_pushed() - frame_header_size(body.bytes().size(), header.masked) - body.bytes().size();
     close_pushed_ = true;
-    if (outbox_) {
-        outbox_->drop_leaving(queue_->notes.close_begin);
+    if (turns() != nullptr) {
+        turns()->drop_leaving(queue_->notes.close_begin);
         lose_waiting(message_fate::dropped);
     }
     if (closing_.may_send()) closing_.close_sent();

@@ -14,11 +14,11 @@ inline session_counters session::counters() const noexcept {
     all.closes_out = close_pushed_ ? 1 : 0;
     all.frames_in += all.closes_in;
     all.frames_out += all.closes_out;
-    if (codec_) {
-        all.deflated_in = codec_->counts.deflated_in;
-        all.inflated_in = codec_->counts.inflated_in;
-        all.deflated_out = codec_->counts.deflated_out;
-        all.inflated_out = codec_->counts.inflated_out;
+    if (packer() != nullptr) {
+        all.deflated_in = packer()->counts.deflated_in;
+        all.inflated_in = packer()->counts.inflated_in;
+        all.deflated_out = packer()->counts.deflated_out;
+        all.inflated_out = packer()->counts.inflated_out;
     }
     return all;
 }
@@ -27,10 +27,10 @@ inline session_counters session::counters() const noexcept {
 /// so that a session that nobody observes has nothing to ask.
 DUPLEX_RARE inline bool session::observe(std::unique_ptr<wire_tap> added) noexcept {
     if (!added) return true;
-    auto* const more = counts_more();
+    auto* const more = open_counts();
     if (!receiving_)
         receiving_ = detail::begin_receiving(self_, options_->limits, options_->budget,
-                                             codec_ ? rsv_compressed : std::uint8_t{0});
+                                             packer() != nullptr ? rsv_compressed : std::uint8_t{0});
     if (more == nullptr || !receiving_) return false;
     more->tap = std::move(added);
     receiving_->observed = watches_writes_ = true;

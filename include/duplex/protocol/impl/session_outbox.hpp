@@ -54,17 +54,18 @@ inline send_status session::send(const prepared_message& message, const message_
 
 /// A message or fragment that has been checked.
 inline send_status session::send_in_turn(const outgoing& message, const message_options& options) noexcept {
-    if (outbox_ && now_ >= outbox_->earliest()) {
+    if (turns() != nullptr && now_ >= turns()->earliest()) {
         // What is past its time takes no room.
         turns_changed();
         if (!closing_.may_send()) return send_status::not_open;
     }
     if (options_->budget && !open_queue()) return send_status::out_of_memory;
     const std::size_t size = message.payload.size();
-    outbox::item* const old = outbox_ && options.key != 0 ? outbox_->with_key(options.key) : nullptr;
+    outbox::item* const old =
+        turns() != nullptr && options.key != 0 ? turns()->with_key(options.key) : nullptr;
     const bool at_once = is_next(message) && may_hand_on(size) && !is_too_long(size, message.fragment);
     const std::size_t before = queued() - (old != nullptr ? old->framed : 0);
-    const std::size_t waiting = outbox_ ? outbox_->count() - (old != nullptr ? 1 : 0) : 0;
+    const std::size_t waiting = turns() != nullptr ? turns()->count() - (old != nullptr ? 1 : 0) : 0;
     const std::size_t framed = size + frame_header_size(size, self_ == role::client);
     bool others_have_it = false; ///< what it lacks is not room of its own
     const auto room = [&](std::size_t less_bytes, std::size_t less_messages) {
@@ -78,8 +79,8 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
     // What waits for the end of a message in pieces must not keep it from ending.
     const auto has_room = [&] {
         if (room(0, 0)) return true;
-        if (!message.fragment || message.first || !outbox_) return false;
-        const auto [bytes, messages] = outbox_->waiting_behind_fragments();
+        if (!message.fragment || message.first || turns() == nullptr) return false;
+        const auto [bytes, messages] = turns()->waiting_behind_fragments();
         return messages != 0 && room(bytes, messages);
     };
     if (!has_room()) {
@@ -93,7 +94,7 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
         case overflow::drop_oldest:
             // The fragments of one message belong together: none of them is dropped, or drops others.
             if (message.fragment) return send_status::queue_full;
-            if (outbox_) to_drop = outbox_->droppable(room, old);
+            if (turns() != nullptr) to_drop = turns()->droppable(room, old);
             if (to_drop == 0) return drop_newest(options);
             break;
         case overflow::drop_newest: return message.fragment ? send_status::queue_full : drop_newest(options);
@@ -112,12 +113,12 @@ inline send_status session::push_at_once(const outgoing& message, const message_
     outbox::item_ptr told;
     if (options.tag != 0) {
         if (!open_outbox()) return send_status::out_of_memory;
-        told = outbox_->make({.tag = options.tag}, now_);
+        told = turns()->make({.tag = options.tag}, now_);
         if (!told) return send_status::out_of_memory;
     }
     const auto status = push_message(message);
     if (accepted(status)) {
-        if (told) outbox_->leaves(std::move(told), data_pushed());
+        if (told) turns()->leaves(std::move(told), data_pushed());
     } else if (is_broken_without(message)) {
         fail(errc::out_of_memory);
     }
@@ -131,24 +132,24 @@ inline send_status session::put_in_outbox(const outgoing& message, const message
     if (!open_outbox()) return send_status::out_of_memory;
     // While one waits the others wait behind it, also where it only waits for the end of a message in pieces.
     in_the_way_ |= messages_held;
-    auto made = outbox_->make(options, now_);
+    auto made = turns()->make(options, now_);
     if (!made || !made->keep(message)) return send_status::out_of_memory;
     if (message.own != nullptr) made->take(std::move(*message.own));
     outbox::item& added = *made;
-    outbox_->drop_oldest(to_drop, old);
+    turns()->drop_oldest(to_drop, old);
     if (old != nullptr)
-        outbox_->replace(*old, std::move(made));
+        turns()->replace(*old, std::move(made));
     else
-        outbox_->put(std::move(made));
+        turns()->put(std::move(made));
     if (added.expires != no_deadline) deadline_closer_ = true;
     const auto status = hand_on_what_fits();
     if (!accepted(status)) [[unlikely]] {
         if (!closing_.may_send()) return status;
         if (queue_->data_bytes() == 0) {
             // Nothing else waits, or it would have been handed on before: the message is refused.
-            const auto refused = outbox_->take_back(added);
+            const auto refused = turns()->take_back(added);
             if (message.own != nullptr) *message.own = std::move(refused->own);
-            queue_->count_waiting(outbox_->bytes());
+            queue_->count_waiting(turns()->bytes());
             return status;
         }
     }
@@ -157,9 +158,9 @@ inline send_status session::put_in_outbox(const outgoing& message, const message
 
 inline send_status session::drop_newest(const message_options& options) noexcept {
     if (options.tag == 0) return send_status::dropped;
-    auto told = open_outbox() ? outbox_->make({.tag = options.tag}, now_) : nullptr;
+    auto told = open_outbox() ? turns()->make({.tag = options.tag}, now_) : nullptr;
     if (!told) return send_status::out_of_memory;
-    outbox_->tell(std::move(told), message_fate::dropped);
+    turns()->tell(std::move(told), message_fate::dropped);
     return send_status::dropped;
 }
 
@@ -171,8 +172,8 @@ DUPLEX_RARE inline void session::close_for_overflow() noexcept {
 /// Whether no message is to be handed on before this one. RFC 6455 5.4: the fragments of one message are not
 /// interleaved with another message.
 inline bool session::is_next(const outgoing& message) const noexcept {
-    if (message.fragment && !message.first) return !outbox_ || !outbox_->has_fragments();
-    return (in_the_way_ & message_unfinished) == 0 && (!outbox_ || outbox_->empty());
+    if (message.fragment && !message.first) return turns() == nullptr || !turns()->has_fragments();
+    return (in_the_way_ & message_unfinished) == 0 && (turns() == nullptr || turns()->empty());
 }
 
 /// Whether a message is cut into frames on its way.
@@ -189,20 +190,20 @@ inline bool session::may_hand_on(std::size_t size) const noexcept {
 }
 
 inline bool session::open_outbox() noexcept {
-    if (!outbox_) outbox_.reset(new (std::nothrow) outbox{self_ == role::client});
-    watches_writes_ = watches_writes_ || outbox_ != nullptr;
-    return outbox_ != nullptr;
+    outbox* const opened = open_turns(self_ == role::client);
+    watches_writes_ = watches_writes_ || opened != nullptr;
+    return opened != nullptr;
 }
 
 /// Moves to the queue what there is room for, and the Close behind the last message. What finds no memory
 /// stays where it is, and the others behind it.
 inline send_status session::hand_on_what_fits() noexcept {
-    (void)outbox_->expire(now_);
+    (void)turns()->expire(now_);
     queue_->count_waiting(0);
     // Something begins to wait for the transport.
     if (queue_->empty()) keepalive_.write_progress(now_);
     auto status = send_status::ok;
-    while (outbox::item* const next = outbox_->next()) {
+    while (outbox::item* const next = turns()->next()) {
         if (begun_unfinished_ && !next->continues()) break;
         const auto handed_on = hand_on(*next);
         if (!handed_on) break;
@@ -214,11 +215,11 @@ inline send_status session::hand_on_what_fits() noexcept {
         }
         break;
     }
-    if (const auto* const body = outbox_->waiting_close(); body != nullptr && outbox_->empty()) {
+    if (const auto* const body = turns()->waiting_close(); body != nullptr && turns()->empty()) {
         status = push_close(body->bytes());
-        if (status == send_status::ok) outbox_->close_handed_on();
+        if (status == send_status::ok) turns()->close_handed_on();
     }
-    queue_->count_waiting(outbox_->bytes());
+    queue_->count_waiting(turns()->bytes());
     return status;
 }
 
@@ -226,14 +227,14 @@ inline send_status session::hand_on_what_fits() noexcept {
 DUPLEX_RARE inline std::optional<send_status> session::hand_on(outbox::item& next) noexcept {
     const outgoing rest = next.rest();
     const std::size_t left = rest.payload.size();
-    const bool may_shrink = codec_ && !next.begun() && rest.how != compression::none;
+    const bool may_shrink = packer() != nullptr && !next.begun() && rest.how != compression::none;
     const bool cut = next.begun() || is_too_long(left, rest.fragment);
     const std::size_t part = cut ? std::min(left, options_->fragment_bytes) : left;
     if (!may_hand_on(may_shrink ? left : part)) return {};
     if (!cut || may_shrink) {
         const std::optional<send_status> status = cut ? push_smaller(rest) : push_message(rest);
         if (status) {
-            if (accepted(*status)) outbox_->handed_on(next, data_pushed());
+            if (accepted(*status)) turns()->handed_on(next, data_pushed());
             return status;
         }
     }
@@ -243,9 +244,9 @@ DUPLEX_RARE inline std::optional<send_status> session::hand_on(outbox::item& nex
     });
     if (!accepted(status)) return status;
     if (part == left)
-        outbox_->handed_on(next, data_pushed());
+        turns()->handed_on(next, data_pushed());
     else
-        outbox_->advance(next, part);
+        turns()->advance(next, part);
     return status;
 }
 
@@ -260,9 +261,9 @@ DUPLEX_RARE inline send_status session::push_message(const outgoing& message) no
 /// The same compressed, where that makes it shorter.
 DUPLEX_NEVER_INLINE inline std::optional<send_status>
 session::push_smaller(const outgoing& message) noexcept {
-    if (!codec_) return {};
+    if (packer() == nullptr) return {};
     if (message.prepared != nullptr && self_ == role::server) {
-        const auto* const twin = message.prepared->compressed_for(*codec_);
+        const auto* const twin = message.prepared->compressed_for(*packer());
         if (twin == nullptr) return {};
         return push_twin(*twin, message.payload.size());
     }
@@ -286,10 +287,10 @@ DUPLEX_RARE inline send_status session::push_fragment(const outgoing& piece) noe
         status = push_plain(op, piece.last, piece);
     } else {
         byte_buffer smaller;
-        if (codec_->compress(piece.payload, piece.last, smaller))
+        if (packer()->compress(piece.payload, piece.last, smaller))
             status = push_compressed(op, piece.last, piece.payload.size(), std::move(smaller), piece.first);
         else
-            codec_->discard();
+            packer()->discard();
     }
     if (accepted(status)) {
         outgoing_compressed_ = compressed;
@@ -317,12 +318,12 @@ DUPLEX_NEVER_INLINE inline void session::turns_changed() noexcept {
         charge_output();
         look_for_low_water();
     }
-    if (outbox_->asks_again(now_)) low_water_ = true;
-    if (outbox_->idle()) outbox_.reset();
+    if (turns()->asks_again(now_)) low_water_ = true;
+    if (turns()->idle()) close_turns();
 }
 
 inline void session::lose_waiting(message_fate fate) noexcept {
-    outbox_->end_waiting(fate);
+    turns()->end_waiting(fate);
     if (!queue_) return;
     queue_->count_waiting(0);
     charge_output();
@@ -338,28 +339,28 @@ inline void session::look_for_low_water() noexcept {
 /// What comes of it that the transport took bytes.
 DUPLEX_NEVER_INLINE inline void session::after_write() noexcept {
     if (keepalive_.ping_pending()) look_for_ping();
-    if (outbox_) {
-        outbox_->written(data_written());
+    if (turns() != nullptr) {
+        turns()->written(data_written());
         turns_changed();
     }
     charge_output();
     look_for_low_water();
-    watches_writes_ = keepalive_.ping_pending() || outbox_ || was_above_ || no_room_ || tap() != nullptr ||
-                      (in_the_way_ & output_charged) != 0;
+    watches_writes_ = keepalive_.ping_pending() || turns() != nullptr || was_above_ || no_room_ ||
+                      tap() != nullptr || (in_the_way_ & output_charged) != 0;
     // Somebody wants to be told, or to send what there is room for now.
-    if (outbox_ || low_water_) deadline_closer_ = true;
+    if (turns() != nullptr || low_water_) deadline_closer_ = true;
 }
 
 inline bool session::withdraw(std::uint64_t tag) noexcept {
-    if (tag == 0 || !outbox_ || !outbox_->withdraw(tag)) return false;
+    if (tag == 0 || turns() == nullptr || !turns()->withdraw(tag)) return false;
     turns_changed();
     return true;
 }
 
 inline std::optional<told_fate> session::next_fate() noexcept {
-    if (!outbox_) return {};
-    const auto told = outbox_->next_fate();
-    if (outbox_->idle()) outbox_.reset();
+    if (turns() == nullptr) return {};
+    const auto told = turns()->next_fate();
+    if (turns()->idle()) close_turns();
     return told;
 }
 

@@ -49,7 +49,7 @@ DUPLEX_NEVER_INLINE inline event session::next_of_any_kind() noexcept {
     if (!receiving_) {
         if (window_.empty()) return {};
         receiving_ = detail::begin_receiving(self_, options_->limits, options_->budget,
-                                             codec_ ? rsv_compressed : std::uint8_t{0});
+                                             packer() != nullptr ? rsv_compressed : std::uint8_t{0});
         if (!receiving_) [[unlikely]]
             return fail_now(errc::out_of_memory);
     }
@@ -96,10 +96,10 @@ inline event session::next_in(detail::receiving& in) noexcept {
         errc broken{};
         if (in.assembler.compressed()) {
             const std::size_t before = in.assembler.bytes().size();
-            broken = in.assembler.expand(piece, header, offset, message_ends, *codec_,
+            broken = in.assembler.expand(piece, header, offset, message_ends, *packer(),
                                          in.affordable(options_->budget));
-            codec_->counts.deflated_in += piece.size();
-            codec_->counts.inflated_in += in.assembler.bytes().size() - before;
+            packer()->counts.deflated_in += piece.size();
+            packer()->counts.inflated_in += in.assembler.bytes().size() - before;
             piece = {};
         } else if (options_->deliver_fragments ||
                    (message_ends && offset == 0 && in.assembler.first_frame())) {
@@ -174,7 +174,7 @@ inline void session::received_direct(std::size_t size) noexcept {
     // Without a frame there was a failure in between, and the bytes are nobody's.
     if (size == 0 || !receiving_ || !receiving_->in_frame) return;
     detail::receiving& in = *receiving_;
-    bytes_in_ += size;
+    count_bytes_in(size);
     if (in.observed) tap()->received(room_in_message().first(size), now_);
     bytes_received();
     const std::size_t offset = in.decoder.offset();
@@ -251,7 +251,7 @@ DUPLEX_RARE inline void session::fail(errc why) noexcept {
     keepalive_.close_started(now_);
     // RFC 6455 7.1.7: a Close with the fitting code goes out, unless there is one already. What was handed on
     // before goes first: it would have, had it been written at once.
-    if (outbox_) lose_waiting(message_fate::lost);
+    if (turns() != nullptr) lose_waiting(message_fate::lost);
     const close_code code = close_code_for(why);
     if (code == close_code::no_status)
         expired_ = true;

@@ -67,16 +67,16 @@ inline send_status session::push_frame(opcode op, bool fin, std::size_t size, Pu
 }
 
 inline bool session::compresses(compression how, std::size_t size) noexcept {
-    if (!codec_ || how == compression::none) return false;
-    return how == compression::always || codec_->worth_trying(size);
+    if (packer() == nullptr || how == compression::none) return false;
+    return how == compression::always || packer()->worth_trying(size);
 }
 
 /// Whether the payload gets shorter; if it doesn't it travels plain, and the peer's window never sees it (RFC
 /// 7692 6: an endpoint chooses message by message).
 DUPLEX_NEVER_INLINE inline bool session::shrink(std::span<const std::byte> payload,
                                                 byte_buffer& smaller) noexcept {
-    if (codec_->compress(payload, true, smaller) && smaller.size() < payload.size()) return true;
-    codec_->discard();
+    if (packer()->compress(payload, true, smaller) && smaller.size() < payload.size()) return true;
+    packer()->discard();
     return false;
 }
 
@@ -88,10 +88,10 @@ inline send_status session::push_compressed(opcode op, bool fin, std::size_t pla
         [&](const frame_header& header) { return queue_->push_owned(header, std::move(compressed)); },
         first ? rsv_compressed : std::uint8_t{0});
     if (!accepted(status)) {
-        codec_->discard();
+        packer()->discard();
     } else {
-        codec_->counts.deflated_out += size;
-        codec_->counts.inflated_out += plain;
+        packer()->counts.deflated_out += size;
+        packer()->counts.inflated_out += plain;
     }
     return status;
 }
@@ -105,11 +105,11 @@ inline send_status session::push_prepared(const prepared_message& message) noexc
 /// What a message was compressed to apart from the codec.
 inline send_status session::push_twin(const prepared_message& twin, std::size_t plain) noexcept {
     // The peer's window holds it from now on, and ours doesn't.
-    codec_->discard();
+    packer()->discard();
     const auto status = push_prepared(twin);
     if (accepted(status)) {
-        codec_->counts.deflated_out += twin.payload().size();
-        codec_->counts.inflated_out += plain;
+        packer()->counts.deflated_out += twin.payload().size();
+        packer()->counts.inflated_out += plain;
     }
     return status;
 }
@@ -148,7 +148,7 @@ inline send_status session::send_parts(opcode op, std::span<const std::span<cons
         if (check && !checked.feed(part)) return send_status::text_not_utf8;
     }
     if (check && !checked.complete()) return send_status::text_not_utf8;
-    if (in_the_way_ == 0 && !codec_ && total < send_queue::reference_threshold)
+    if (in_the_way_ == 0 && packer() == nullptr && total < send_queue::reference_threshold)
         return send_frame(op, true, total,
                           [&](const frame_header& header) { return queue_->push_parts(header, parts); });
     if (in_the_way_ == 0)
@@ -187,7 +187,7 @@ inline send_status session::send(const prepared_message& message) noexcept {
     if ((in_the_way_ & (message_unfinished | messages_held)) != 0) [[unlikely]]
         return send_with(to_send(message), {}, text_is::utf8);
     if (const auto status = admit(payload.size()); status != send_status::ok) return status;
-    if (const auto* const twin = codec_ ? message.compressed_for(*codec_) : nullptr)
+    if (const auto* const twin = packer() != nullptr ? message.compressed_for(*packer()) : nullptr)
         return push_twin(*twin, payload.size());
     return push_prepared(message);
 }
@@ -220,7 +220,7 @@ inline send_status session::send_fragment(opcode op, std::span<const std::byte> 
         in_the_way_ = static_cast<std::uint8_t>((in_the_way_ & (messages_held | output_charged)) |
                                                 (last ? 0 : message_unfinished));
         // Those that waited for its end may be next.
-        if (last && outbox_) turns_changed();
+        if (last && turns() != nullptr) turns_changed();
     }
     return status;
 }
@@ -251,7 +251,7 @@ DUPLEX_RARE inline std::error_code session::close(close_code code, std::string_v
 }
 
 DUPLEX_RARE inline std::error_code session::close_now(close_code code, std::string_view reason) noexcept {
-    if (!outbox_ || close_pushed_) return close(code, reason);
+    if (turns() == nullptr || close_pushed_) return close(code, reason);
     if (const auto error = check_close(code, reason)) return error;
     if (closing_.now() == closing::state::failed) return errc::not_open;
     // Not before it is certain that the Close takes their place.
@@ -267,13 +267,13 @@ DUPLEX_RARE inline std::error_code session::close_now(close_code code, std::stri
 DUPLEX_RARE inline send_status session::queue_close(close_code code, std::string_view reason) noexcept {
     const encoded_close_body body{code, reason};
     // What waits for the end of a message in pieces waits for ever: nothing follows a Close.
-    if (outbox_ && (in_the_way_ & message_unfinished) != 0) {
-        outbox_->drop_behind_fragments(begun_unfinished_);
-        if (queue_) queue_->count_waiting(outbox_->bytes());
+    if (turns() != nullptr && (in_the_way_ & message_unfinished) != 0) {
+        turns()->drop_behind_fragments(begun_unfinished_);
+        if (queue_) queue_->count_waiting(turns()->bytes());
     }
-    if (!outbox_ || outbox_->empty()) return push_close(body.bytes());
-    outbox_->put_close(body);
-    queue_->count_waiting(outbox_->bytes());
+    if (turns() == nullptr || turns()->empty()) return push_close(body.bytes());
+    turns()->put_close(body);
+    queue_->count_waiting(turns()->bytes());
     return send_status::ok;
 }
 
@@ -344,9 +344,9 @@ inline void session::look_for_ping() noexcept {
 DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcept {
     now_ = now;
     if (tap() != nullptr) tap()->timed(now, listening);
-    if (outbox_) turns_changed();
+    if (turns() != nullptr) turns_changed();
     using action = keepalive::action;
-    switch (keepalive_.due(now, queue_ && queue_->has_output())) {
+    switch (keepalive_.due(options_->timeouts, now, queue_ && queue_->has_output())) {
     case action::none: break;
     case action::send_ping:
         ping_refused_ = ping({}) != send_status::ok;

@@ -7,8 +7,8 @@
 namespace duplex {
 
 inline void session::use(std::unique_ptr<message_codec> codec) noexcept {
-    codec_ = std::move(codec);
-    frames_plainly_ = self_ == role::server && !codec_;
+    if (!keep(std::move(codec))) fail(errc::out_of_memory);
+    frames_plainly_ = self_ == role::server && packer() == nullptr;
 }
 
 inline send_status session::send(opcode op, std::string_view payload) noexcept {
@@ -44,8 +44,8 @@ inline std::unique_ptr<send_queue> session::take_queue() noexcept {
 }
 
 inline time_point session::next_deadline() const noexcept {
-    const time_point first = keepalive_.deadline(queue_ && queue_->has_output());
-    return outbox_ ? std::min(first, outbox_->earliest()) : first;
+    const time_point first = keepalive_.deadline(options_->timeouts, queue_ && queue_->has_output());
+    return turns() != nullptr ? std::min(first, turns()->earliest()) : first;
 }
 
 inline overflow session::when_full(const message_options& options) const noexcept {
