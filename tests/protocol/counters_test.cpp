@@ -42,9 +42,12 @@ octets from_client(opcode op, std::string_view payload, const frame_shape& shape
 /// Counts as a session does, as if it had done so for long.
 struct old_counts : detail::session_counts {
     old_counts() { messages_in_ = messages_out_ = 0xFFFF'FFFF; }
+    using session_counts::count_bytes_in;
+    using session_counts::count_control;
     using session_counts::count_message_in;
     using session_counts::count_message_out;
     using session_counts::counted;
+    using session_counts::ping_out;
 };
 
 } // namespace
@@ -201,6 +204,13 @@ TEST_CASE("messages are counted beyond what their short counts hold") {
     counts.count_message_out();
     CHECK(counts.counted().messages_out == 0x1'0000'0001);
     CHECK(counts.counted().frames_out == 0x1'0000'0001);
+    for (int i = 0; i < 5; ++i)
+        counts.count_bytes_in(std::size_t{3} << 30U);
+    CHECK(counts.counted().bytes_in == std::uint64_t{15} << 30U);
+    for (int i = 0; i < 1000; ++i)
+        counts.count_control(old_counts::ping_out);
+    CHECK(counts.counted().pings_out == 1000);
+    CHECK(counts.counted().pongs_in == 0);
 }
 
 TEST_CASE("Pongs that take each other's place count as one") {
