@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -45,7 +46,11 @@ public:
     send_queue() noexcept = default;
     send_queue(const send_queue&) = delete;
     send_queue& operator=(const send_queue&) = delete;
-    DUPLEX_NEVER_INLINE ~send_queue() {}
+    /// In one call, so that a pointer whose queue was lent costs its owners no more than a look.
+    DUPLEX_NEVER_INLINE static void operator delete(send_queue* gone, std::destroying_delete_t) noexcept {
+        gone->~send_queue();
+        ::operator delete(static_cast<void*>(gone), sizeof(send_queue));
+    }
 
     // --- filling the data lane; each returns false when memory ran out, and then has changed nothing ---
 

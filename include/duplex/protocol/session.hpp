@@ -291,7 +291,9 @@ public:
     }
 
     /// Takes the queue back where it is empty.
-    [[nodiscard]] std::unique_ptr<send_queue> take_queue() noexcept;
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::unique_ptr<send_queue> take_queue() noexcept {
+        return queue_ && queue_->empty() ? put_queue_aside() : nullptr;
+    }
 
     // --- time ---
 

@@ -28,9 +28,11 @@ DUPLEX_NEVER_INLINE inline void copy_long(std::byte* to, const std::byte* from, 
 DUPLEX_ALWAYS_INLINE void copy_short(std::byte* to, const std::byte* from, std::size_t size) noexcept {
     if (size > 64)
         copy_long(to, from, size);
-    else if (size >= 32)
-        copy_ends<32>(to, from, size);
-    else if (size >= 16)
+    else if (size >= 32) {
+        // Sixteen at a time stay in registers; pieces of thirty-two would go by way of the stack.
+        copy_ends<16>(to, from, 32);
+        copy_ends<16>(to + size - 32, from + size - 32, 32);
+    } else if (size >= 16)
         copy_ends<16>(to, from, size);
     else if (size >= 8)
         copy_ends<8>(to, from, size);

@@ -2,6 +2,7 @@
 
 #include <duplex/core/detail/intrusive_ptr.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/handler_storage.hpp>
 
 #include <utility>
 
@@ -44,6 +45,30 @@ private:
 template <class Executor, class Object, class Call>
 void post_call(const Executor& executor, Object&& object, Call call) {
     asio::post(executor, kept_call{std::forward<Object>(object), call});
+}
+
+/// Room for one posted call.
+using call_storage = handler_storage<96>;
+
+/// A call that lies in a room of its own while it waits.
+class roomy_call : public kept_call {
+public:
+    using allocator_type = storage_allocator<void, 96>;
+
+    roomy_call(kept_call&& call, call_storage& room) noexcept
+        : kept_call{std::move(call)}
+        , room_{&room} {}
+    [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_type{*room_}; }
+
+private:
+    call_storage* room_;
+};
+
+/// The same without asking anybody for memory, one call at a time: it can't fail.
+template <class Object, class Call>
+void post_call(const asio::io_context::executor_type& executor, Object& object, Call call,
+               call_storage& room) {
+    asio::post(executor, roomy_call{kept_call{object, call}, room});
 }
 
 } // namespace duplex::detail

@@ -34,9 +34,8 @@ public:
     loop_turns& operator=(const loop_turns&) = delete;
 
     /// Calls `member.on_turn()` once, later; false where that was to happen already.
-    bool add(turn_member& member, const asio::io_context::executor_type& executor) {
+    bool add(turn_member& member, const asio::io_context::executor_type& executor) noexcept {
         if (member.in_turn_) return false;
-        // First, since it may find no memory.
         if (!inside_) post(executor);
         member.in_turn_ = true;
         member.next_in_turn_ = nullptr;
@@ -91,17 +90,19 @@ private:
         return popped;
     }
 
-    void post(const asio::io_context::executor_type& executor) {
+    void post(const asio::io_context::executor_type& executor) noexcept {
         if (posted_) return;
         context_ = &static_cast<asio::io_context&>(context_of(executor));
-        post_call(executor, *this, [](loop_turns& self) {
+        posted_ = true;
+        const auto step = [](loop_turns& self) {
             self.posted_ = false;
             const scope inside{self, self.context_->get_executor()};
             self.pass();
-        });
-        posted_ = true;
+        };
+        post_call(executor, *this, step, room_);
     }
 
+    call_storage room_;
     asio::io_context* context_ = nullptr; ///< known once something was posted
     turn_member* first_ = nullptr;
     turn_member* last_ = nullptr; ///< meaningful while `first_` is set

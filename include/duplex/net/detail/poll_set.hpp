@@ -137,7 +137,7 @@ private:
             ~on_exit() {
                 self.running_ = false;
                 if (self.next_ != self.count_ || self.more_)
-                    post_call(self.context_.get_executor(), self, [](poll_set& set) { set.run(); });
+                    self.run_again();
                 else if (self.holders_ != 0 && !self.armed_ && self.set_.is_open())
                     self.arm();
             }
@@ -160,6 +160,11 @@ private:
         }
     }
 
+    void run_again() noexcept {
+        post_call(
+            context_.get_executor(), *this, [](poll_set& set) { set.run(); }, room_);
+    }
+
     /// Asks which sockets are ready; false: none.
     [[nodiscard]] bool wait() noexcept {
         int found = 0;
@@ -175,6 +180,7 @@ private:
     asio::io_context& context_;
     loop_turns& turns_;
     repeated_wait set_;
+    call_storage room_;
     std::array<epoll_event, batch> events_;
     std::size_t next_ = 0;
     std::size_t count_ = 0;

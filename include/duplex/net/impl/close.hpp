@@ -274,6 +274,9 @@ DUPLEX_RARE void connection_state<Stream>::on_shutdown() noexcept {
     buffered_.store(0, std::memory_order_relaxed);
     service_ = nullptr;
     stream_.~Stream();
+    // Nobody reads or writes there any more.
+    session_.drop_output();
+    session_.drop_input();
 }
 
 } // namespace duplex::detail

@@ -39,10 +39,6 @@ inline send_status session::pong(std::span<const std::byte> payload) noexcept {
     return send_control(opcode::pong, payload);
 }
 
-inline std::unique_ptr<send_queue> session::take_queue() noexcept {
-    return queue_ && queue_->empty() ? put_queue_aside() : nullptr;
-}
-
 inline time_point session::next_deadline() const noexcept {
     const time_point first = keepalive_.deadline(options_->timeouts, queue_ && queue_->has_output());
     return turns() != nullptr ? std::min(first, turns()->earliest()) : first;
