@@ -29,6 +29,18 @@ inline void run(char* port, std::string_view mode,
     options.port = static_cast<std::uint16_t>(std::atoi(port));
     options.tls = std::move(tls);
     options.connection.limits.message_bytes = std::size_t{16} << 20;
+    if (mode == "unguarded") {
+        // What the defaults cost is the difference.
+        constexpr duplex::timeouts::duration never{0};
+        auto& times = options.connection.timeouts;
+        times.connect = times.tls = times.handshake = never;
+        times.ping_interval = times.pong = times.idle = times.life = times.write = times.close = never;
+        constexpr std::size_t any = SIZE_MAX / 2;
+        options.connection.limits.queue_bytes = options.connection.limits.queue_messages = any;
+        options.connection.limits.message_fragments = any;
+        options.connection.budget =
+            duplex::budget{{.send_bytes = any, .receive_bytes = any, .handshakes = any}};
+    }
     if (mode.starts_with("deflate")) options.deflate.emplace();
     if (mode == "deflate-takeover")
         options.deflate->context_takeover = options.deflate->peer_context_takeover = true;

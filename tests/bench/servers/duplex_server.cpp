@@ -1,4 +1,5 @@
-// duplex_server PORT [broadcast]
+// duplex_server PORT [broadcast|unguarded]: the last one echoes without timeouts, and limits that nothing
+// reaches
 
 #include "duplex_echo.hpp"
 
