@@ -53,6 +53,7 @@ public:
 
     /// What a `message`, whose tail was taken off, inflates to; it lasts until the next call of any
     /// function. Nothing where zlib has to look at it: it may be broken, or large, or end in another way.
+    /// Codes that lack symbols, or have more than there are, may pass here and not with zlib.
     [[nodiscard]] std::optional<std::span<const std::byte>>
     expand(std::span<const std::byte> message) noexcept {
         if (message.size() > packed_bytes - ending_bytes || !make()) return {};
@@ -84,7 +85,7 @@ public:
         std::size_t bytes = state_ ? sizeof *state_ : 0;
         if (decompressor_) bytes += 12000;
         for (const auto& each : compressors_)
-            if (each.made) bytes += each.effort == 1 ? 250000 : 750000;
+            if (each.made) bytes += 670000;
         return bytes;
     }
 
@@ -98,12 +99,12 @@ private:
     static constexpr std::size_t stored_header_bytes = 4;
     static constexpr std::size_t mark_bytes = 8;
     /// Behind a message: instead of the empty stored block, whose tail goes without saying (RFC 7692 7.2.2),
-    /// one with a mark that no peer knows, and behind it a final block, with which libdeflate is content.
-    static constexpr std::size_t ending_bytes = stored_header_bytes + mark_bytes + 2;
+    /// one with a mark that no peer knows, and behind it a final block, with which libdeflate is content:
+    /// a stored one, for which it makes no tables.
+    static constexpr std::size_t ending_bytes = stored_header_bytes + mark_bytes + 1 + stored_header_bytes;
 
     struct state {
-        std::array<std::byte, ending_bytes> ending{std::byte{mark_bytes}, std::byte{0},
-                                                   std::byte{0xFF ^ mark_bytes}, std::byte{0xFF}};
+        std::array<std::byte, ending_bytes> ending{};
         last_block end;
         std::array<std::byte, plain_bytes + packed_bytes> scratch;
     };
@@ -118,10 +119,10 @@ private:
         std::unique_ptr<libdeflate_compressor, compressor_deleter> made{};
     };
 
-    /// libdeflate's level for one of zlib's: that which shrinks messages more in no more time. Those above 9
-    /// take ten times as long and 9 MB.
+    /// libdeflate's level for one of zlib's: that which shrinks messages of 16 KiB more, and takes about as
+    /// long as zlib, both ways counted. Those above 9 take ten times as long and 9 MB.
     [[nodiscard]] static int effort(int level) noexcept {
-        static constexpr std::array<std::int8_t, 9> efforts{5, 5, 6, 6, 7, 8, 8, 9, 9};
+        static constexpr std::array<std::int8_t, 9> efforts{5, 5, 6, 6, 7, 7, 7, 8, 9};
         return efforts[static_cast<std::size_t>(std::clamp(level, 1, 9) - 1)];
     }
 
@@ -130,10 +131,14 @@ private:
         // Default-initialised: the scratch need not be cleared.
         std::unique_ptr<state> made{new (std::nothrow) state};
         if (!made) return false;
-        auto rest = std::span{made->ending}.subspan(stored_header_bytes);
-        if (!fill_random(rest.first(mark_bytes))) return false;
-        rest[mark_bytes] = std::byte{3}; // a final block with fixed codes
-        rest[mark_bytes + 1] = std::byte{0};
+        static constexpr std::array begin{std::byte{mark_bytes}, std::byte{0}, std::byte{0xFF ^ mark_bytes},
+                                          std::byte{0xFF}};
+        static constexpr std::array end{std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0xFF},
+                                        std::byte{0xFF}};
+        static_assert(begin.size() + mark_bytes + end.size() == ending_bytes);
+        std::copy(begin.begin(), begin.end(), made->ending.begin());
+        if (!fill_random(std::span{made->ending}.subspan(begin.size(), mark_bytes))) return false;
+        std::copy(end.begin(), end.end(), made->ending.end() - end.size());
         state_ = std::move(made);
         return true;
     }
