@@ -252,8 +252,9 @@ private:
     std::size_t literal_count_ = 0;
     std::size_t distance_count_ = 0;
     lengths lengths_{}; ///< of the codes for literals, then of those for distances
-    table literal_table_{};
-    table distance_table_{};
+    // Not cleared: what is used of them is made first, and most streams need none.
+    table literal_table_;
+    table distance_table_;
 };
 
 } // namespace duplex::detail
