@@ -221,6 +221,28 @@ TEST_CASE("broken messages fare the same whether they come whole or in pieces") 
     }
 }
 
+TEST_CASE("a ratio that is too high is noticed in whole messages, but not in short ones") {
+    const deflate_options options{.max_ratio = 10};
+    const auto floor = deflate_options::ratio_floor;
+    for (const std::size_t size : {floor, floor + 1, floor + 30000}) {
+        CAPTURE(size);
+        const auto got =
+            inflated(*make(role::server, no_takeover, options), plainly_deflated(octets(size, 'x')));
+        CHECK(got.error == (size == floor ? errc{} : errc::deflate_ratio_exceeded));
+        CHECK(got.bytes.size() == floor);
+    }
+    std::mt19937 random{69};
+    const auto text = octets(70000, 'x') + some_message(2000, random);
+    const auto packed = plainly_deflated(text);
+    const auto ratio = text.size() / packed.size();
+    const auto with = [&](std::size_t max_ratio) {
+        return inflated(*make(role::server, no_takeover, {.max_ratio = max_ratio}), packed);
+    };
+    CHECK((with(ratio + 1) == expanded{errc{}, text}));
+    REQUIRE((ratio * packed.size() > floor && ratio * packed.size() < text.size()));
+    CHECK(with(ratio).error == errc::deflate_ratio_exceeded);
+}
+
 TEST_CASE("whole messages larger than what is set aside for them go as all others") {
     std::mt19937 random{71};
     const auto client = make(role::client);
