@@ -1,4 +1,5 @@
-# Gives duplex::deflate, the library with permessage-deflate, where DUPLEX_DEFLATE and zlib allow it.
+# Gives duplex::deflate, the library with permessage-deflate, where DUPLEX_DEFLATE and zlib allow it; with libdeflate
+# beside zlib, where DUPLEX_LIBDEFLATE allows that and it is found.
 
 if(DUPLEX_DEFLATE STREQUAL "AUTO" OR DUPLEX_DEFLATE)
     set(duplex_zlib_found_before OFF)
@@ -18,7 +19,18 @@ if(DUPLEX_DEFLATE STREQUAL "AUTO" OR DUPLEX_DEFLATE)
         add_library(duplex_deflate INTERFACE)
         add_library(duplex::deflate ALIAS duplex_deflate)
         target_link_libraries(duplex_deflate INTERFACE duplex ZLIB::ZLIB)
-        message(STATUS "permessage-deflate: zlib ${ZLIB_VERSION_STRING}")
+        set(duplex_deflate_parts "zlib ${ZLIB_VERSION_STRING}")
+        if(DUPLEX_LIBDEFLATE STREQUAL "AUTO")
+            find_package(Libdeflate MODULE QUIET)
+        elseif(DUPLEX_LIBDEFLATE)
+            find_package(Libdeflate MODULE REQUIRED)
+        endif()
+        if(DUPLEX_LIBDEFLATE AND TARGET duplex::libdeflate)
+            # The package finds its own where it is used.
+            target_link_libraries(duplex_deflate INTERFACE duplex::libdeflate)
+            string(APPEND duplex_deflate_parts " and libdeflate ${Libdeflate_VERSION}")
+        endif()
+        message(STATUS "permessage-deflate: ${duplex_deflate_parts}")
     else()
         message(STATUS "permessage-deflate: left out, zlib and its headers were not found (DUPLEX_DEFLATE=ON makes that an error)")
     endif()

@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 set(duplex_package_directory "${CMAKE_INSTALL_DATADIR}/cmake/duplex")
 
 # Two export sets, so that a user of duplex::core alone needs no Asio. duplex::tls and duplex::deflate are made by the
-# package itself: OpenSSL and zlib need to be where duplex is used, not where it was installed.
+# package itself: OpenSSL, zlib and libdeflate need to be where duplex is used, not where it was installed.
 install(TARGETS duplex_core EXPORT duplex_core_targets)
 install(TARGETS duplex EXPORT duplex_targets)
 install(EXPORT duplex_core_targets FILE duplexCoreTargets.cmake NAMESPACE duplex::
@@ -21,5 +21,5 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/duplexConfigVersion.cmak
                                  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/duplexConfig.cmake" "${PROJECT_BINARY_DIR}/duplexConfigVersion.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/DuplexCompiled.cmake"
-              "${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindLibdeflate.cmake"
         DESTINATION "${duplex_package_directory}" COMPONENT duplex)

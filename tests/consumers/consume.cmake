@@ -5,8 +5,8 @@ file(REMOVE_RECURSE "${BINARY}")
 set(passed "")
 foreach(name CMAKE_MAKE_PROGRAM CMAKE_CXX_COMPILER CMAKE_CXX_COMPILER_LAUNCHER CMAKE_PREFIX_PATH CMAKE_TOOLCHAIN_FILE
              CMAKE_FIND_ROOT_PATH DUPLEX_SOURCE DUPLEX_ASIO_ROOT Asio_INCLUDE_DIR OPENSSL_ROOT_DIR ZLIB_ROOT
-             duplex_ROOT)
-    if(${name})
+             Libdeflate_ROOT DUPLEX_LIBDEFLATE EXPECT_LIBDEFLATE duplex_ROOT)
+    if(NOT "${${name}}" STREQUAL "")
         string(REPLACE ";" "\\;" value "${${name}}")
         list(APPEND passed "-D${name}=${value}")
     endif()

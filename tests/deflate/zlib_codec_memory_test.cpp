@@ -48,7 +48,9 @@ TEST_CASE("a codec without context takeover holds nothing between messages, and 
     }
     // One of each kind is all that was needed.
     CHECK(stream_pool::memory() > 100000);
-    CHECK(stream_pool::memory() < 250000);
+    const auto for_whole = stream_pool::whole()->memory();
+    CHECK(stream_pool::memory() - for_whole < 250000);
+    CHECK(for_whole < 300000);
     stream_pool::clear();
     CHECK(stream_pool::memory() == 0);
 }
@@ -247,7 +249,7 @@ TEST_CASE("where memory runs out at any place a message fails, nothing leaks, an
         codec->discard();
         CHECK((inflated(*peer, deflated(*codec, text)) == expanded{errc{}, text}));
     }
-    CHECK(failures > 8);
+    CHECK(failures > (agreed == no_takeover ? 4 : 8));
     CHECK_FALSE(without_memory([&] { return make_zlib_codec(role::client, agreed, takeover) != nullptr; }));
 }
 

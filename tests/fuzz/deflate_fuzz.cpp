@@ -39,6 +39,16 @@ result expand(message_codec& codec, const fuzz_input& input, std::string_view me
     return got;
 }
 
+/// libdeflate, which has only whole messages, takes codes that lack some symbols or have too many of them,
+/// which no compressor makes and zlib refuses.
+bool overlooked(const result& pieces, const result& whole) {
+#if defined(DUPLEX_LIBDEFLATE)
+    return whole.error == errc{} && pieces.error == errc::deflate_data_invalid;
+#else
+    return (void)pieces, (void)whole, false;
+#endif
+}
+
 /// What zlib makes of a message without final blocks, up to `most` bytes.
 std::string plainly(std::string_view message, std::size_t most) {
     std::string data{message};
@@ -98,7 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto pieces = expand(client, input, input.bytes, false, limit);
     const auto whole = expand(other, input, input.bytes, true, limit);
     // Counted with what has arrived, a ratio may be too high for a moment.
-    if (options.max_ratio == 0) {
+    if (options.max_ratio == 0 && !overlooked(pieces, whole)) {
         must(pieces.error == whole.error, "the same error");
         must(pieces.bytes == whole.bytes, "the same bytes");
     }

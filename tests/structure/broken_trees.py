@@ -71,6 +71,7 @@ BROKEN = {
         ("include/duplex/net/a.hpp", "#include <duplex/deflate/inflater.hpp>\n", "net/ may not include <duplex/deflate/"),
         ("include/duplex/server.hpp", "#include <duplex/deflate/inflater.hpp>\n", "./ may not include <duplex/deflate/"),
         ("include/duplex/net/a.hpp", "#include <zlib.h>\n", "net/ may not include <zlib.h>"),
+        ("include/duplex/net/a.hpp", "#include <libdeflate.h>\n", "net/ may not include <libdeflate.h>"),
         ("include/duplex/protocol/a.hpp", "#include <asio/buffer.hpp>\n", "protocol/ may not include <asio/buffer.hpp>"),
         ("include/duplex/net/a.hpp", "#include <boost/asio.hpp>\n", "net/ may not include <boost/asio.hpp>"),
         ("include/duplex/net/a.hpp", "#include <asio.hpp>\n", "<asio.hpp> is never included"),

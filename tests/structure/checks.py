@@ -13,7 +13,7 @@ DEFLATE = {"deflate/params.hpp", "deflate/message_codec.hpp"}
 LAYERS = {
     "core": ({"core"}, {"std", "simd"}),
     "http": ({"http", "core"}, {"std"}),
-    "deflate": ({"deflate", "core"}, {"std", "zlib"}),
+    "deflate": ({"deflate", "core"}, {"std", "zlib", "libdeflate"}),
     "protocol": ({"protocol", "core"} | DEFLATE, {"std"}),
     "handshake": ({"handshake", "core", "http", "deflate/params.hpp"}, {"std"}),
     "net": ({"net", "core", "http", "protocol", "handshake"} | DEFLATE, {"std", "asio", "system"}),
@@ -75,6 +75,8 @@ def kind_of(header):
         return "asio"
     if header in ("zlib.h", "zconf.h"):
         return "zlib"
+    if header == "libdeflate.h":
+        return "libdeflate"
     if re.fullmatch(r"[a-z]*intrin\.h|arm_neon\.h|cpuid\.h", header):
         return "simd"
     if re.fullmatch(r"[a-z0-9_]+", header):

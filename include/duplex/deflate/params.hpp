@@ -21,10 +21,11 @@ struct deflate_params {
 /// window between messages, so that an idle connection holds no memory for it.
 struct deflate_options {
     /// How hard the compressor tries, 1 to 9; 0 stores. Most WebSocket servers take 1: what is sent once and
-    /// read once seldom earns back the time that more takes.
+    /// read once seldom earns back the time that more takes. Where libdeflate compresses, these stand for its
+    /// levels 5, 5, 6, 6, 7, 7, 7, 8 and 9.
     int level = 1;
     /// How much memory the compressor takes for that, 1 to 9: 2^(level + 9) bytes. A message begins with the
-    /// clearing of half as many, which is what short ones pay for more.
+    /// clearing of half as many, which is what short ones pay for more. libdeflate does not ask.
     int memory_level = 5;
     /// The own compressor's window, 8 to 15; 8 counts as 9, the smallest that zlib has.
     int max_window_bits = 15;

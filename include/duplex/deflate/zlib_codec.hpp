@@ -14,6 +14,11 @@ namespace duplex {
 /// permessage-deflate by zlib. Where a direction goes without context takeover its stream is borrowed from
 /// the thread for the length of a message: between messages such a codec holds nothing.
 ///
+/// Where DUPLEX_LIBDEFLATE is defined, the same in all sources of a program, libdeflate does in such a
+/// direction what comes whole: messages of 1024 bytes and more that are sent in one piece, and all that are
+/// received in one, compressed to no more than 64 KiB of no more than 128 KiB. Some of these in which zlib
+/// finds codes that lack symbols, or have too many, pass as libdeflate reads them.
+///
 /// zlib compresses with windows of 512 bytes and more. Where the peer wants one of 256 (RFC 7692 7.1.2 allows
 /// it), `worth_trying` says no to every message, and what is compressed nonetheless is stored. Peers that
 /// compress with such a window are understood.

@@ -39,6 +39,7 @@ public:
             static constexpr std::byte block{0};
             return out.append({&block, 1});
         }
+        if (last && stands_alone(payload.size()) && compress_whole(payload, out)) return true;
         if (!begun_) {
             if (!stream_) stream_ = stream_pool::take_deflate(shape_);
             if (!stream_) return false;
@@ -100,6 +101,20 @@ private:
         const int bits = std::max(std::min(agreed_bits, options.max_window_bits), least_bits);
         return {static_cast<std::int8_t>(options.level), static_cast<std::int8_t>(options.memory_level),
                 static_cast<std::int8_t>(bits)};
+    }
+
+    /// Whether a message of so many bytes, which comes whole, refers to nothing that the peer may not have.
+    [[nodiscard]] bool stands_alone(std::size_t size) const noexcept {
+        return !begun_ && !takeover_ && shape_.level != 0 &&
+               (shape_.window_bits == 15 || size <= std::size_t{1} << shape_.window_bits);
+    }
+
+    [[nodiscard]] bool compress_whole(std::span<const std::byte> payload, byte_buffer& out) noexcept {
+        auto* const pool = stream_pool::whole();
+        const auto before = out.size();
+        if (pool == nullptr || !pool->compress(shape_.level, payload, out)) return false;
+        note(payload.size(), out.size() - before);
+        return true;
     }
 
     /// Every call ends with a flush: whoever sends a message in pieces wants them to arrive.

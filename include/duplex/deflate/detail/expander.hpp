@@ -32,6 +32,7 @@ public:
                               std::size_t limit) noexcept {
         errc error{};
         if (!piece.empty()) {
+            if (last && !stream_ && !takeover_ && expand_whole(piece, out, limit)) return {};
             if (!stream_)
                 stream_ = takeover_ ? inflate_stream::make(window_bits_) : stream_pool::take_inflate();
             if (!stream_) return errc::out_of_memory;
@@ -48,6 +49,17 @@ public:
 private:
     static constexpr std::size_t most_at_once = std::size_t{1} << 30;
     static constexpr std::size_t least_room = 512;
+
+    /// False where zlib has to say what is in it, and what is wrong with it.
+    [[nodiscard]] bool expand_whole(std::span<const std::byte> piece, byte_buffer& out,
+                                    std::size_t limit) noexcept {
+        auto* const pool = stream_pool::whole();
+        if (pool == nullptr) return false;
+        const auto plain = pool->expand(piece);
+        return plain && plain->size() <= limit - std::min(limit, out.size()) &&
+               plain->size() <= most_for(piece.size()) && out.reserve(out.size() + plain->size()) &&
+               out.append(*plain);
+    }
 
     [[nodiscard]] errc finish(byte_buffer& out, std::size_t limit) noexcept {
         // Zero bytes are taken for an empty message, which some send so. Behind a final block nothing is
@@ -132,10 +144,13 @@ private:
 
     /// Bytes that the message may still inflate to before its ratio is too high.
     [[nodiscard]] std::size_t left_of_ratio() const noexcept {
+        return max_ratio_ == 0 ? SIZE_MAX : most_for(stream_->taken) - stream_->given;
+    }
+    /// What so many may inflate to.
+    [[nodiscard]] std::size_t most_for(std::size_t taken) const noexcept {
         if (max_ratio_ == 0) return SIZE_MAX;
-        const auto taken = stream_->taken;
         const auto all = taken > SIZE_MAX / max_ratio_ ? SIZE_MAX : taken * max_ratio_;
-        return std::max(all, deflate_options::ratio_floor) - stream_->given;
+        return std::max(all, deflate_options::ratio_floor);
     }
 
     void forget() noexcept {

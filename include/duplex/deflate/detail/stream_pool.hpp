@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/deflate/detail/whole_messages.hpp>
 #include <duplex/deflate/detail/zlib_stream.hpp>
 
 #include <array>
@@ -41,6 +42,12 @@ public:
         return inflate_stream::make(inflate_bits);
     }
 
+    /// What this thread has for messages that go in one call, which nobody borrows; null once it is gone.
+    [[nodiscard]] static whole_messages* whole() noexcept {
+        auto* const pool = here();
+        return pool == nullptr ? nullptr : &pool->whole_;
+    }
+
     static void give(std::unique_ptr<deflate_stream> stream) noexcept {
         auto* const pool = here();
         if (pool == nullptr || !stream) return;
@@ -70,7 +77,7 @@ public:
             if (pool->deflate_[i]) bytes += pool->deflate_[i]->memory();
             if (pool->inflate_[i]) bytes += pool->inflate_[i]->memory();
         }
-        return bytes;
+        return pool == nullptr ? bytes : bytes + pool->whole_.memory();
     }
     /// Frees them.
     static void clear() noexcept {
@@ -78,6 +85,7 @@ public:
         if (pool == nullptr) return;
         pool->deflate_ = {};
         pool->inflate_ = {};
+        pool->whole_ = {};
     }
 
 private:
@@ -96,6 +104,7 @@ private:
     std::array<std::unique_ptr<deflate_stream>, kept> deflate_{};
     std::array<std::unique_ptr<inflate_stream>, kept> inflate_{};
     std::size_t next_ = 0;
+    whole_messages whole_{};
 };
 
 } // namespace duplex::detail
