@@ -61,6 +61,12 @@ public:
     std::function<void(peer&, const message&)>& on_message = core_->on_message;
     /// A connection that was open has ended; called exactly once for each.
     std::function<void(peer&, const close_result&)>& on_close = core_->on_close;
+    /// What became of a message that was sent with a `message_options::tag`. Who sets it before `start` need
+    /// not ask `next_fate`; fates of messages that were lost come before `on_close`.
+    std::function<void(peer&, const told_fate&)>& on_fate = core_->on_fate;
+    /// The peer's queue has come down to half of `limits::queue_watermark` after it was above it, or a
+    /// message found no room: there is room again. To be set before `start`.
+    std::function<void(peer&)>& on_low_water = core_->on_low_water;
     /// Takes an open connection over, for instance into a coroutine of its own; then the three callbacks
     /// above are not called for it, and stopping the server leaves it alone. Set before `start` as all are.
     std::function<void(peer connection)>& on_connection = core_->on_connection;

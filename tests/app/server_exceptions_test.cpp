@@ -24,8 +24,14 @@ TEST_CASE("an exception leaves the context's run and takes one connection with i
     std::string clients_end = "close 1011 clean";
     bool of_message = false;
     bool of_close = false;
+    std::error_code closes_with{};
+    std::error_code closed_with{};
     const auto opened = here.it.on_open;
     const auto closed = here.it.on_close;
+    here.it.on_close = [&](server::peer& peer, const close_result& result) {
+        if (here.seen.size() < 3) closed_with = result.error;
+        closed(peer, result);
+    };
     SECTION("from on_request") {
         here.it.on_request = [&](const server_handshake&) -> std::optional<rejection> {
             thrower();
@@ -44,6 +50,7 @@ TEST_CASE("an exception leaves the context's run and takes one connection with i
     SECTION("from on_message") {
         here.it.on_message = [&](server::peer&, const message&) { thrower(); };
         of_message = true;
+        closes_with = errc::callback_threw;
     }
     SECTION("from on_close") {
         here.it.on_close = [&](server::peer& peer, const close_result& result) {
@@ -63,6 +70,7 @@ TEST_CASE("an exception leaves the context's run and takes one connection with i
     run_until(io, [&] { return client.closed() && here.it.peer_count() == 0; });
     CHECK(client.seen.back() == clients_end);
     CHECK(here.seen == expected);
+    CHECK(closed_with == closes_with);
     // The server goes on.
     watched next{io, url_of(here.it)};
     run_until(io, [&] { return next.saw("open"); });

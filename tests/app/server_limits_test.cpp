@@ -220,4 +220,36 @@ TEST_CASE("threads share the limits, and everybody gets in at last") {
     CHECK(here.budget().use() == budget_use{});
 }
 
+TEST_CASE("is told what becomes of messages, and of a queue's fall") {
+    asio::io_context io;
+    server_options options;
+    options.connection.limits.queue_watermark = 1000;
+    server here{io, options};
+    std::vector<told_fate> told;
+    int low_water = 0;
+    const bool asks = GENERATE(false, true);
+    if (!asks) {
+        here.on_fate = [&](server::peer&, const told_fate& fate) { told.push_back(fate); };
+        here.on_low_water = [&](server::peer&) { ++low_water; };
+    }
+    server::peer* peer = nullptr;
+    here.on_open = [&](server::peer& opened) {
+        peer = &opened;
+        CHECK(opened.send(std::string(900, 'a'), {.tag = 1}) == send_status::ok);
+        CHECK(opened.send(std::string(900, 'b'), {.tag = 2}) == send_status::above_watermark);
+    };
+    here.start();
+    const auto client = come(io, here);
+    run_until(io, [&] { return client->received().size() > 1800; });
+    io.poll();
+    if (asks) {
+        REQUIRE(peer != nullptr);
+        while (const auto fate = peer->next_fate())
+            told.push_back(*fate);
+    } else {
+        CHECK(low_water == 1);
+    }
+    CHECK(told == std::vector<told_fate>{{1, message_fate::written}, {2, message_fate::written}});
+}
+
 } // namespace

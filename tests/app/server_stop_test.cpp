@@ -389,6 +389,18 @@ TEST_CASE("may be destroyed between any two steps of an opening") {
     }
 }
 
+TEST_CASE("a server that is destroyed tells its peers 1001") {
+    crowd all;
+    auto& client = all.open();
+    SECTION("outside") { all.it.reset(); }
+    SECTION("in a callback") {
+        all.then_message = [&] { all.it.reset(); };
+        client.send(frame_bytes(role::client, opcode::text, "x"));
+    }
+    run_until(all.io, [&] { return client.ended(); });
+    CHECK(client.received() == going_away);
+}
+
 TEST_CASE("may be destroyed with peers in every state") {
     crowd all;
     all.gather();

@@ -61,6 +61,7 @@ TEST_CASE("the name of a row is its enumerator") {
     CHECK(duplex::explain(errc::message_too_big).name == "message_too_big");
     CHECK(duplex::explain(errc::message_expired).name == "message_expired");
     CHECK(duplex::explain(errc::deflate_ratio_exceeded).name == "deflate_ratio_exceeded");
+    CHECK(duplex::explain(errc::tag_too_large).name == "tag_too_large");
     CHECK(duplex::explain(errc::life_timeout).name == "life_timeout");
     CHECK(duplex::explain(errc::close_timeout).name == "close_timeout");
     CHECK(duplex::explain(errc::http_start_line_invalid).name == "http_start_line_invalid");

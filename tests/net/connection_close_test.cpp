@@ -9,6 +9,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -394,4 +395,48 @@ TEST_CASE("data after a Close, a second Close and a Close inside a message chang
     CHECK(messages == 0);
     CHECK(one.it->result()->reason == "first");
     CHECK(one.said() == said_frames{{8, close_payload(3000)}});
+}
+
+TEST_CASE("it is known who began to close") {
+    connected_pair pair;
+    pair.open();
+    ending<> server_end;
+    ending<> client_end;
+    pair.server.async_run([](const message&) {}, server_end.handler());
+    pair.client.async_run([](const message&) {}, client_end.handler());
+    pair.run();
+    auto servers = initiator::peer;
+    auto clients = initiator::self;
+    SECTION("the client did") {
+        inside(pair.io, [&] { CHECK_FALSE(pair.client.close()); });
+    }
+    SECTION("the server did") {
+        inside(pair.io, [&] { CHECK_FALSE(pair.server.close()); });
+        std::swap(servers, clients);
+    }
+    SECTION("the client's end of the line broke") {
+        inside(pair.io, [&] { pair.client.abort(); });
+        servers = clients = initiator::neither;
+    }
+    SECTION("the client went") {
+        inside(pair.io, [&] { pair.client.leave(); });
+    }
+    REQUIRE(pair.server.result());
+    REQUIRE(pair.client.result());
+    CHECK(pair.server.result()->begun_by == servers);
+    CHECK(pair.client.result()->begun_by == clients);
+}
+
+TEST_CASE("a connection that is closed from another thread while it is being opened does not open") {
+    connected_pair pair;
+    ending<> shaken;
+    ending<> accepted;
+    pair.client.async_handshake(uri_of("ws://localhost/chat"), shaken.handler());
+    const auto how = GENERATE(values({close_how::after_queued, close_how::at_once}));
+    const auto handle = pair.client.handle();
+    std::thread{[&] { CHECK_FALSE(handle.close(close_code::normal, {}, how)); }}.join();
+    pair.server.async_accept(accepted.handler());
+    pair.run();
+    CHECK(shaken.failed_with(errc::aborted));
+    CHECK_FALSE(pair.client.is_open());
 }

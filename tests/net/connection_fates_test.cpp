@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -221,6 +222,25 @@ TEST_CASE("the queue's fall is told to who has sent no message with wishes, too"
     inside(one.io, [&] { CHECK(one.it->send(std::string(1800, 'x')) == send_status::above_watermark); });
     one.let_go();
     CHECK(one.low_water == 1);
+}
+
+TEST_CASE("a tag of 2^63 or more is refused, however the message is sent") {
+    connected_pair pair;
+    pair.open();
+    constexpr message_options options{.tag = std::uint64_t{1} << 63U};
+    const auto status = send_status::tag_too_large;
+    CHECK(pair.client.send("text", options) == status);
+    CHECK(pair.client.send(view(octets(3, 'b')), options) == status);
+    CHECK(pair.client.send(prepared_message::text("prepared"), options) == status);
+    const auto handle = pair.client.handle();
+    std::thread{[&] { CHECK(handle.send("text", options) == status); }}.join();
+    CHECK(to_error_code(status) == errc::tag_too_large);
+    CHECK(pair.client.send("text", {.tag = (std::uint64_t{1} << 63U) - 1}) == send_status::ok);
+    pair.run();
+    const auto told = pair.client.next_fate();
+    REQUIRE(told);
+    CHECK(told->tag == (std::uint64_t{1} << 63U) - 1);
+    CHECK_FALSE(pair.client.next_fate());
 }
 
 TEST_CASE("the queue's fall to half of its watermark is told once") {

@@ -136,12 +136,14 @@ void each_policy() {
         CHECK((one.dropped == 0) == elsewhere);
         const auto lost = one.fated(message_fate::dropped);
         CHECK(lost.size() > 50);
-        CHECK(lost.back() == count);
         one.read_on();
         CHECK(one.arrived == one.fated(message_fate::written));
         CHECK(one.arrived.size() + lost.size() == count);
-        // None behind one that was dropped, as nothing had left in between.
-        CHECK(one.arrived.back() + 1 == lost.front());
+        // Those before the first that found no room. There may be some again before the last: the system's
+        // buffers grow.
+        CHECK(one.arrived.size() >= lost.front() - 1);
+        CHECK(one.arrived[lost.front() - 2] == lost.front() - 1);
+        CHECK(std::is_sorted(one.arrived.begin(), one.arrived.end()));
     }
     SECTION("the oldest is dropped") {
         stalled<Stream> one{overflow::drop_oldest};

@@ -164,10 +164,42 @@ TEST_CASE("large echoes arrive unharmed while the peer is slow to read") {
     CHECK(echoed == sent);
 }
 
-TEST_CASE("a run reads no faster than its answers leave") {
+TEST_CASE("both ends may send more than their watermarks at once") {
     connection_options options;
     options.limits.queue_watermark = 10'000;
-    scripted one{any_role(), options};
+    connected_pair pair{options, options};
+    pair.open();
+    pair.server.stream().capacity(1000);
+    pair.client.stream().capacity(1000);
+    std::size_t arrived = 0;
+    const bool echoes = GENERATE(true, false);
+    ending<> server_end;
+    ending<> client_end;
+    pair.server.async_run(
+        [&](const message& m) {
+            if (echoes)
+                CHECK(accepted(pair.server.send(m)));
+            else
+                ++arrived;
+        },
+        server_end.handler());
+    pair.client.async_run([&](const message&) { ++arrived; }, client_end.handler());
+    inside(pair.io, [&] {
+        for (int i = 0; i < 100; ++i) {
+            CHECK(accepted(pair.client.send(std::string(1000, 'c'))));
+            if (!echoes) CHECK(accepted(pair.server.send(std::string(1000, 's'))));
+        }
+    });
+    pair.run();
+    CHECK(arrived == (echoes ? 100 : 200));
+    CHECK(pair.client.buffered_amount() == 0);
+    CHECK(pair.server.buffered_amount() == 0);
+}
+
+TEST_CASE("a server's run reads no faster than its answers leave") {
+    connection_options options;
+    options.limits.queue_watermark = 10'000;
+    scripted one{role::server, options};
     one.open();
     one.it->stream().capacity(1000);
     one.it->stream().read_limit(4096);

@@ -285,3 +285,35 @@ TEST_CASE("many connections come and go on one context with many threads") {
     shared.join();
     CHECK(ended == 2 * pairs);
 }
+
+TEST_CASE("a connection that does not come round to look is sent no more from other threads than may wait") {
+    connection_options options;
+    options.limits.queue_messages = 100;
+    on_manual_time own;
+    memory_connection one{std::move(own.ends.first), options};
+    memory_connection other{std::move(own.ends.second)};
+    ending<> accepted_one;
+    ending<> shaken;
+    one.async_accept(accepted_one.handler());
+    other.async_handshake(uri_of("ws://localhost/"), shaken.handler());
+    own.run();
+    REQUIRE(shaken.well());
+    const auto what = GENERATE(0, 1, 2);
+    const auto handle = one.handle();
+    const auto some = [&] {
+        int taken = 0;
+        const auto ask = [&] {
+            if (what == 0) return accepted(handle.ping());
+            if (what == 1) return accepted(handle.send(""));
+            return !handle.close(close_code::normal, {}, close_how::at_once);
+        };
+        std::thread{[&] {
+            while (taken < 1000 && ask())
+                ++taken;
+        }}.join();
+        return taken;
+    };
+    CHECK(some() == 100);
+    own.run();
+    if (what != 2) CHECK(some() == 100);
+}

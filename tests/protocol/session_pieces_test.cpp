@@ -197,7 +197,8 @@ TEST_CASE("what waits for the end of a message cannot keep it from ending") {
     CHECK(accepted(s.send_fragment(opcode::text, view("begin"), false)));
     (void)drained(s);
     int waiting = 0;
-    while (accepted(s.send(opcode::text, octets(90, 'w'))))
+    const auto priority = GENERATE(values({message_priority::normal, message_priority::urgent}));
+    while (accepted(s.send(opcode::text, octets(90, 'w'), message_options{.priority = priority})))
         ++waiting;
     CHECK(waiting == 4);
     CHECK(accepted(s.send_fragment(opcode::text, view(octets(400, 'm')), false)));

@@ -136,6 +136,7 @@ enum class errc : std::uint8_t {
     close_code_not_allowed,
     close_reason_too_long,
     opcode_not_data,
+    tag_too_large,
     ping_payload_too_long,
     not_open,
     already_open,

@@ -88,6 +88,8 @@ struct server_core final : counted<server_core> {
     std::function<std::optional<rejection>(const server_handshake&)> on_request;
     std::function<void(peer&)> on_open;
     std::function<void(peer&, const message&)> on_message;
+    std::function<void(peer&, const told_fate&)> on_fate;
+    std::function<void(peer&)> on_low_water;
     std::function<void(peer&, const close_result&)> on_close;
     std::function<void(peer)> on_connection;
     std::function<void(std::error_code)> on_error;

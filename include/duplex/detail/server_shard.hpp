@@ -39,6 +39,13 @@ public:
             shared.on_message(connection_, received);
     }
 
+    void on_fate(const told_fate& told) {
+        if (tells()) core().on_fate(connection_, told);
+    }
+    void on_low_water() {
+        if (tells()) core().on_low_water(connection_);
+    }
+
     [[nodiscard]] tcp_connection<>& connection() noexcept { return connection_; }
 
 private:
@@ -59,6 +66,9 @@ private:
     };
 
     [[nodiscard]] server_core& core() const noexcept;
+    [[nodiscard]] bool tells() const noexcept {
+        return connection_ && !open_threw_ && !core().gone.load(std::memory_order_relaxed);
+    }
     void count_refused(const std::error_code& error) const noexcept;
 
     void stop(close_code code) {
@@ -179,7 +189,7 @@ public:
         close();
         for (server_peer* each = first_; each;) {
             server_peer* next = each->next_;
-            if (each->connection_) each->connection_.abort();
+            if (each->connection_) each->connection_.leave();
             each = next;
         }
     }
@@ -357,6 +367,10 @@ inline void server_peer::run(std::unique_ptr<server_peer> self) {
     struct handlers {
         server_peer* peer;
         void on_message(const message& received) const { peer->on_message(received); }
+        void on_fate(std::uint64_t tag, message_fate fate) const { peer->on_fate({tag, fate}); }
+        void on_low_water() const { peer->on_low_water(); }
+        [[nodiscard]] bool takes_fates() const { return static_cast<bool>(peer->core().on_fate); }
+        [[nodiscard]] bool takes_low_water() const { return static_cast<bool>(peer->core().on_low_water); }
     };
     auto& connection = self->connection_;
     const handlers calls{self.get()};

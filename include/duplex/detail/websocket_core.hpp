@@ -53,6 +53,7 @@ struct close_event {
     std::uint16_t code = 1006; ///< the peer's code; 1005: it gave none, 1006: there was no closing handshake
     std::string reason{};
     bool was_clean = false;
+    initiator begun_by = initiator::neither;
 };
 
 /// A connection was lost, or an attempt failed, and after a wait there will be another. The references are

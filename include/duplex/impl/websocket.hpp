@@ -233,6 +233,7 @@ DUPLEX_FUNCTION void websocket_core::ended(std::error_code error) {
         event.code = to_number(result->code);
         event.reason = result->reason;
         event.was_clean = result->was_clean;
+        event.begun_by = result->begun_by;
     }
     // A peer may answer the Close of a deadline of ours with any code.
     const bool final =

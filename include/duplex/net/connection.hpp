@@ -427,6 +427,8 @@ public:
 
     /// Ends the transport now, without a closing handshake.
     void abort() noexcept { state_->abort(); }
+    /// The same, but the peer is told 1001 if its end of the line is free, as when the object is destroyed.
+    void leave() noexcept { state_->leave(); }
 
     /// What has gone through the open connection, also once it has ended.
     [[nodiscard]] session_counters counters() const noexcept { return state_->session_.counters(); }

@@ -72,6 +72,13 @@ struct connection_options {
     }
 };
 
+/// Who began to close a connection.
+enum class initiator : std::uint8_t {
+    neither, ///< no Close was sent or received: the connection was lost
+    self,    ///< a Close of ours came first, be it the application's, or one for a rule broken or a deadline
+    peer,
+};
+
 /// How a connection ended.
 struct close_result {
     /// None for an orderly end; otherwise the rule that was broken, the deadline that passed, or the
@@ -83,6 +90,7 @@ struct close_result {
     std::string reason{};
     /// Both sides' Close frames were exchanged (RFC 6455 7.1.4).
     bool was_clean = false;
+    initiator begun_by = initiator::neither;
 };
 
 } // namespace duplex

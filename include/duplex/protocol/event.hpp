@@ -27,6 +27,7 @@ struct event {
     kind what = kind::need_more;
     opcode op = opcode::binary; ///< message, fragment: text or binary
     bool last = true;           ///< fragment: it ends the message
+    bool answered = false;      ///< closed: the peer's Close is the first, and ours the answer
     errc error{};               ///< failed: the rule that was broken
     /// closed: the peer's code, `no_status` where it gave none. failed: the code that is sent to the peer, or
     /// `abnormal` where none can be.
@@ -54,9 +55,10 @@ enum class send_status : std::uint8_t {
     opcode_not_data, ///< a message is text or binary
     control_payload_too_long,
     out_of_memory,
-    no_random,  ///< the system gave no bytes for a masking key
-    dropped,    ///< there is no room for it, and that is what was asked for then (`overflow`)
-    would_wait, ///< there is no room for it, and it was asked to wait for some: try again
+    no_random,     ///< the system gave no bytes for a masking key
+    dropped,       ///< there is no room for it, and that is what was asked for then (`overflow`)
+    would_wait,    ///< there is no room for it, and it was asked to wait for some: try again
+    tag_too_large, ///< `message_options::tag` is 2^63 or more
 };
 
 /// Whether a message is compressed, where permessage-deflate was agreed (RFC 7692).
@@ -88,6 +90,7 @@ enum class text_is : std::uint8_t { unchecked, utf8 };
     case send_status::control_payload_too_long: return errc::ping_payload_too_long;
     case send_status::out_of_memory: return errc::out_of_memory;
     case send_status::no_random: return errc::random_source_failed;
+    case send_status::tag_too_large: return errc::tag_too_large;
     }
     return {};
 }

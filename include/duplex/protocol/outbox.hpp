@@ -161,10 +161,14 @@ public:
     }
 
     /// What waits behind the fragments of a message that has not ended, in bytes and messages. Looks at all.
-    [[nodiscard]] std::pair<std::size_t, std::size_t> waiting_behind_fragments() const noexcept {
+    [[nodiscard]] std::pair<std::size_t, std::size_t> waiting_behind_fragments(bool begun) const noexcept {
         std::pair<std::size_t, std::size_t> all{};
-        for (const item* each = behind_fragments(); each != nullptr; each = each->after)
-            all = {all.first + each->framed, all.second + 1};
+        const auto count = [&](const item* each) {
+            for (; each != nullptr; each = each->after)
+                all = {all.first + each->framed, all.second + 1};
+        };
+        count(behind_fragments());
+        if (begun) count(urgent_.first());
         return all;
     }
 

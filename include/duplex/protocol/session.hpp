@@ -337,10 +337,8 @@ public:
     /// What happens to a message with such options for which there is no room.
     [[nodiscard]] overflow when_full(const message_options& options) const noexcept;
     /// Whether `size` bytes of payload may be queued behind `before` bytes (limits::queue_bytes).
-    [[nodiscard]] bool fits(std::size_t before, std::size_t size) const noexcept {
-        return before == 0 ||
-               (before < options_->limits.queue_bytes && size <= options_->limits.queue_bytes - before);
-    }
+    [[nodiscard]] bool fits(std::size_t before, std::size_t size) const noexcept;
+    [[nodiscard]] std::size_t most_waiting() const noexcept { return options_->limits.queue_messages; }
 
     /// Whether `size` bytes may be on their way to a queue with `before`; `held` is what they were charged.
     [[nodiscard]] bool charges(detail::send_charge& held, std::size_t before,

@@ -435,6 +435,10 @@ inline constexpr auto explanations = [] {
                   "opcode_not_data|"
                   "a message to send is text or binary|"
                   "RFC 6455 5.6"},
+        explained{errc::tag_too_large, misuse, none, 0,
+                  "tag_too_large|"
+                  "the tag of a message is 2^63 or more|"
+                  "message_options::tag"},
         explained{errc::ping_payload_too_long, misuse, none, 0,
                   "ping_payload_too_long|"
                   "a ping payload is at most 125 bytes|"

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -29,6 +30,8 @@ public:
         service.join(*this);
     }
     ~call_deadline() {
+        // The context waits for those who have not left it.
+        executor_.reset();
         if (service_) service_->leave(*this);
     }
 
@@ -38,9 +41,9 @@ public:
 
     void begin(std::chrono::milliseconds limit) {
         limit = std::max(limit, std::chrono::milliseconds{0});
-        const time_point now = service_->now();
+        const time_point now = service_->precise_now();
         const time_point due = limit.count() == 0 ? now : deadline_after(now, limit);
-        service_->schedule(*this, due, executor_);
+        service_->schedule(*this, due, *executor_);
     }
     /// The operation has begun, on whatever thread, and may be cancelled.
     void begun() noexcept { begun_.store(true, std::memory_order_release); }
@@ -53,13 +56,13 @@ public:
     }
 
 private:
-    void on_deadline() noexcept override {
+    void on_deadline() override {
         if (this->add_owner_if_any()) post_pass(pointer::adopt(this));
     }
     void on_shutdown() noexcept override { service_ = nullptr; }
 
     void post_pass(pointer self) {
-        post_call(executor_, std::move(self), [](call_deadline& of) { of.pass(); });
+        post_call(*executor_, std::move(self), [](call_deadline& of) { of.pass(); });
     }
     void pass() {
         if (over_) return;
@@ -70,11 +73,12 @@ private:
     }
 
     context_service* service_; ///< null when the context has gone away
-    Executor executor_;
+    std::optional<Executor> executor_;
     asio::cancellation_signal signal_;
     std::atomic<bool> begun_{false};
-    bool over_ = false;
-    bool passed_ = false;
+    // The handler may have an executor of its own.
+    std::atomic<bool> over_{false};
+    std::atomic<bool> passed_{false};
 };
 
 /// The handler of an operation with a deadline.

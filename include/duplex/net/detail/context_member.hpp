@@ -9,7 +9,7 @@ namespace duplex::detail {
 class context_member : public timer_wheel::entry {
 public:
     /// The deadline has come. Called on any of the context's threads, under the service's lock: only posts.
-    virtual void on_deadline() noexcept = 0;
+    virtual void on_deadline() = 0;
     /// The context is going away: drop every handler without calling it.
     virtual void on_shutdown() noexcept = 0;
     /// Becomes an owner, or tells that there is none any more; and no owner again.

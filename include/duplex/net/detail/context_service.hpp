@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/core/detail/inlining.hpp>
+#include <duplex/core/detail/nothrow.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_member.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
@@ -15,6 +16,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <type_traits>
 
 namespace duplex::detail {
 
@@ -179,10 +181,22 @@ private:
         member.next_member_ = member.previous_member_ = nullptr;
     }
 
+    /// Ticks serve all: a strand may be busy with what one connection does.
+    template <class Executor>
+    [[nodiscard]] static auto beneath(const Executor& executor) {
+        if constexpr (requires { executor.get_inner_executor(); })
+            return beneath(executor.get_inner_executor());
+        else
+            return executor;
+    }
+
     template <class Executor>
     DUPLEX_RARE void start(const Executor& executor) {
         if (ticking_ || manual_) return;
-        if (!timer_) timer_ = std::make_unique<ticker_on<Executor>>(executor);
+        if (!timer_) {
+            const auto base = beneath(executor);
+            timer_ = std::make_unique<ticker_on<std::remove_const_t<decltype(base)>>>(base);
+        }
         tick(std::chrono::steady_clock::now());
         ticking_ = true;
         timer_->wait(*this);
@@ -200,7 +214,12 @@ private:
 
     void tick(time_point now) {
         now_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
-        wheel_.advance(now, [](timer_wheel::entry& due) { static_cast<context_member&>(due).on_deadline(); });
+        wheel_.advance(now, [&](timer_wheel::entry& due) {
+            auto& member = static_cast<context_member&>(due);
+            // What finds no memory comes with the next tick.
+            if (!nothrow([&] { member.on_deadline(); }))
+                wheel_.schedule(member, now + timer_wheel::resolution);
+        });
     }
 
     /// Without deadlines no timer keeps the context running.

@@ -11,9 +11,12 @@
 #include <duplex/protocol/message_options.hpp>
 #include <duplex/protocol/prepared_message.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -37,6 +40,43 @@ struct inbox_item {
     listed_waiter<std::error_code>* sent = nullptr; ///< is told the message's fate
     time_point expires = no_deadline;               ///< while it waits for room
     send_charge charge;                             ///< for the payload, while it is on its way
+};
+
+/// Null when memory ran out.
+[[nodiscard]] inline std::unique_ptr<inbox_item> new_inbox_item() noexcept {
+    return std::unique_ptr<inbox_item>{new (std::nothrow) inbox_item};
+}
+
+/// What lies in an inbox: how many items, and the bytes of those that count as queued. In one word, which an
+/// idle connection has to spare: up to a TiB in 16 million items.
+class inbox_load {
+public:
+    struct amount {
+        std::uint64_t word = 0;
+        [[nodiscard]] std::size_t bytes() const noexcept {
+            return static_cast<std::size_t>(word & most_bytes);
+        }
+        [[nodiscard]] std::size_t items() const noexcept { return static_cast<std::size_t>(word >> bits); }
+        void add(const inbox_item& item) noexcept { word += weight(item.size); }
+    };
+    static constexpr std::size_t most_items = (std::size_t{1} << 24U) - 1;
+
+    /// What lay there before.
+    amount add(std::size_t bytes) noexcept {
+        return {word_.fetch_add(weight(bytes), std::memory_order_relaxed)};
+    }
+    void remove(std::size_t bytes) noexcept { remove(amount{weight(bytes)}); }
+    void remove(amount some) noexcept { word_.fetch_sub(some.word, std::memory_order_relaxed); }
+    [[nodiscard]] amount now() const noexcept { return {word_.load(std::memory_order_relaxed)}; }
+
+private:
+    static constexpr unsigned bits = 40;
+    static constexpr std::uint64_t most_bytes = (std::uint64_t{1} << bits) - 1;
+    static constexpr std::uint64_t weight(std::size_t bytes) noexcept {
+        return (std::uint64_t{1} << bits) + std::min<std::uint64_t>(bytes, most_bytes);
+    }
+
+    std::atomic<std::uint64_t> word_{0};
 };
 
 /// So many times `limits::queue_bytes` come from other threads before a message is refused that is not to be:

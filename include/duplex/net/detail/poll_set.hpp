@@ -4,6 +4,7 @@
 
 #if defined(__linux__)
 
+#include <duplex/core/detail/nothrow.hpp>
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/context_service.hpp>
 #include <duplex/net/detail/loop_turns.hpp>
@@ -139,7 +140,7 @@ private:
                 if (self.next_ != self.count_ || self.more_)
                     self.run_again();
                 else if (self.holders_ != 0 && !self.armed_ && self.set_.is_open())
-                    self.arm();
+                    self.arm_or_run_again();
             }
         };
         if (std::exchange(running_, true)) return;
@@ -158,6 +159,13 @@ private:
             turns_.pass();
             if ((count_ < busy && turns_.empty()) || context_.stopped()) break;
         }
+    }
+
+    /// Where the wait asks for memory and there is none, the set is looked at until there is.
+    void arm_or_run_again() noexcept {
+        if (nothrow([this] { arm(); })) return;
+        armed_ = false;
+        run_again();
     }
 
     void run_again() noexcept {

@@ -13,7 +13,6 @@
 #include <asio/detail/reactor_op.hpp>
 #else
 #include <asio/posix/basic_stream_descriptor.hpp>
-#include <duplex/net/detail/handler_storage.hpp>
 #endif
 
 #include <cstddef>
@@ -111,7 +110,10 @@ public:
         return error;
     }
 
-    void start() { descriptor_.async_wait(asio::posix::descriptor_base::wait_read, over{owner_, room_}); }
+    void start() {
+        descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
+                               [&owner = owner_](std::error_code) { owner.on_wait_over(); });
+    }
     void cancel() noexcept {
         std::error_code ignored;
         descriptor_.cancel(ignored);
@@ -122,20 +124,8 @@ public:
     }
 
 private:
-    /// Nobody is asked for memory for it: it begins anew where nothing could be told of a failure.
-    struct over {
-        using allocator_type = storage_allocator<void, 160>;
-
-        void operator()(std::error_code) { owner.on_wait_over(); }
-        [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_type{room}; }
-
-        wait_owner& owner;
-        handler_storage<160>& room;
-    };
-
     asio::posix::basic_stream_descriptor<asio::io_context::executor_type> descriptor_;
     wait_owner& owner_;
-    handler_storage<160> room_;
 };
 
 #endif

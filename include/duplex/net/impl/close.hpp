@@ -91,7 +91,9 @@ bool connection_state<Stream>::wants_read() noexcept {
     if (is_.batch_out || is_.serving_soon || is_paused()) return false;
     if (!reader_) return awaits_close() || is_.released;
     if (!reader_->whole_life) return true;
-    // A run that answers what it reads must not read faster than the answers leave.
+    // A run that answers what it reads must not read faster than the answers leave. Only a server's: were
+    // both ends to stop because the other doesn't read, neither would ever go on.
+    if (session_.self() == role::client) return true;
     if (is_.paused != 0 ? !session_.below_low_watermark() : session_.above_watermark()) {
         is_.paused = situation::by_queue;
         return false;
@@ -140,6 +142,8 @@ void connection_state<Stream>::end() {
     drain_inbox();
     if (!result_if_any() && !opening_)
         result().error = session_.error() == errc::closed ? make_error_code(errc::aborted) : session_error();
+    if (!opening_ && session_.counters().closes_out != 0 && result().begun_by == initiator::neither)
+        result().begun_by = initiator::self;
     const auto error = final_error();
     if (opening_ && opening_->waiting)
         std::exchange(opening_->waiting, nullptr)->complete(completion::post, make_error_code(errc::aborted));
@@ -186,17 +190,22 @@ void connection_state<Stream>::release() noexcept {
     }
     // What other threads have sent goes like the rest.
     drain_inbox();
-    if (session_.is_open()) {
-        // The peer learns that we go, if its end of the line is free.
-        (void)session_.close(close_code::going_away);
-        if (!is_.writing) write_queued();
-        return abort();
-    }
+    if (session_.is_open()) return leave();
     if (is_.batch_out) return abort();
     // A closing handshake is under way: it comes to its end, or to its deadline, without the owner.
     if (reader_) retire_reader(errc::aborted);
     schedule_flush();
     serve_soon();
+}
+
+/// Ends an open connection. The peer learns that we go, if its end of the line is free.
+template <class Stream>
+void connection_state<Stream>::leave() noexcept {
+    if (!opening_ && session_.is_open()) {
+        (void)session_.close(close_code::going_away);
+        if (!is_.writing) write_queued();
+    }
+    abort();
 }
 
 template <class Stream>
@@ -217,7 +226,7 @@ void connection_state<Stream>::update_deadline() {
 }
 
 template <class Stream>
-void connection_state<Stream>::on_deadline() noexcept {
+void connection_state<Stream>::on_deadline() {
     post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) { self.on_tick(); });
 }
 
@@ -231,6 +240,13 @@ DUPLEX_RARE void connection_state<Stream>::on_tick() {
         // A slow peer makes room in small steps, long before the system calls the socket writable.
         if constexpr (traits::waits)
             if (is_.writing) write_once();
+        // What has come while the loop was busy is no silence.
+        if constexpr (polled)
+            if (reading_ && !is_paused()) {
+                read_now();
+                if (is_.ended) return;
+                session_.at(now);
+            }
         // The silence is of our own making.
         if (is_paused()) session_.answers().message_received(now);
         session_.on_time(now, reading_ && !is_paused());
@@ -272,7 +288,7 @@ DUPLEX_RARE void connection_state<Stream>::on_shutdown() noexcept {
     unwatch();
     // Handles may outlive the context; what belongs to it goes with it.
     buffered_.store(0, std::memory_order_relaxed);
-    service_ = nullptr;
+    std::atomic_ref{service_}.store(nullptr);
     stream_.~Stream();
     // Nobody reads or writes there any more.
     session_.drop_output();

@@ -125,8 +125,9 @@ public:
         drop_inbox();
         if (!service_) return;
         if (!is_.ended) unwatch();
-        service_->leave(*this);
+        // The context waits for those who have not left it.
         stream_.~Stream();
+        service_->leave(*this);
     }
 
     // --- opening (impl/opening.hpp) ---
@@ -196,6 +197,7 @@ public:
                     listed_waiter<std::error_code>& done);
     /// Ends everything now. Pending operations complete with `errc::aborted`.
     void abort() noexcept;
+    void leave() noexcept;
     /// The owner is gone.
     void release() noexcept;
 
@@ -211,7 +213,7 @@ public:
         return known && known->was_clean;
     }
 
-    void on_deadline() noexcept override;
+    void on_deadline() override;
     void on_shutdown() noexcept override;
 
     // --- state ---
@@ -224,7 +226,7 @@ public:
     [[nodiscard]] std::size_t buffered() noexcept {
         const std::size_t queued =
             is_open() && here() ? session_.queued() : buffered_.load(std::memory_order_relaxed);
-        return queued + inbox_bytes_.load(std::memory_order_relaxed);
+        return queued + inbox_load_.now().bytes();
     }
 
     /// Lets an operation leave a list it waits in.
@@ -413,6 +415,7 @@ private:
     [[nodiscard]] bool flush_layers(std::error_code& error) noexcept;
     /// A peer takes in small steps what was written long ago.
     void note_progress() noexcept;
+    void begin_to_wait() noexcept;
     void write_stopped(const std::error_code& error);
     template <bool Secured>
     offered offer(std::error_code& error);
@@ -436,6 +439,7 @@ private:
     send_status send_from_elsewhere(opcode op, const message_options& options, text_is text,
                                     std::unique_ptr<inbox_item>& item);
     void come_here_to_send();
+    void time_runs(const message_options& options) noexcept;
     void send_in_turn(std::unique_ptr<inbox_item> item);
     void await_room(std::unique_ptr<inbox_item> item);
     void expire_waiting(time_point now);
@@ -447,6 +451,7 @@ private:
     [[nodiscard]] send_wishes* wishes() noexcept;
     [[nodiscard]] std::error_code error_of(message_fate fate) const noexcept;
     void refused();
+    [[nodiscard]] bool inbox_takes(inbox_load::amount before) const noexcept;
     [[nodiscard]] bool push_inbox(std::unique_ptr<inbox_item>& item);
     [[nodiscard]] inbox_item* empty_inbox(bool close) noexcept;
     /// What the inbox of a connection that has ended holds: no item lies there.
@@ -482,7 +487,7 @@ private:
 
     receive_lease lease_; ///< the window, while a batch is looked at or a stream reads into it
     std::atomic<inbox_item*> inbox_{nullptr}; ///< newest first
-    std::atomic<std::size_t> inbox_bytes_{0};
+    inbox_load inbox_load_;
     std::atomic<std::size_t> buffered_{0};
 
     situation is_;

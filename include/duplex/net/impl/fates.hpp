@@ -16,12 +16,14 @@ template <class Stream>
 send_status connection_state<Stream>::send(opcode op, std::span<const std::byte> payload,
                                            const message_options& options, text_is text) {
     if (!is_open()) return send_status::not_open;
+    if ((options.tag & own_tag) != 0) return send_status::tag_too_large;
     if (!here()) {
-        auto item = std::make_unique<inbox_item>();
-        if (!item->payload.append(payload)) return send_status::out_of_memory;
+        auto item = new_inbox_item();
+        if (!item || !item->payload.append(payload)) return send_status::out_of_memory;
         return send_from_elsewhere(op, options, text, item);
     }
     come_here_to_send();
+    time_runs(options);
     return queued(session_.send(op, payload, options, text));
 }
 
@@ -29,8 +31,10 @@ template <class Stream>
 send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, const message_options& options,
                                            text_is text) {
     if (!is_open()) return send_status::not_open;
+    if ((options.tag & own_tag) != 0) return send_status::tag_too_large;
     if (!here()) {
-        auto item = std::make_unique<inbox_item>();
+        auto item = new_inbox_item();
+        if (!item) return send_status::out_of_memory;
         item->payload = std::move(payload);
         const auto status = send_from_elsewhere(op, options, text, item);
         // A payload that isn't accepted stays the caller's.
@@ -38,6 +42,7 @@ send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, con
         return status;
     }
     come_here_to_send();
+    time_runs(options);
     return queued(session_.send(op, std::move(payload), options, text));
 }
 
@@ -45,13 +50,16 @@ template <class Stream>
 send_status connection_state<Stream>::send_prepared(const prepared_message& message,
                                                     const message_options& options) {
     if (!is_open()) return send_status::not_open;
+    if ((options.tag & own_tag) != 0) return send_status::tag_too_large;
     if (!here()) {
-        auto item = std::make_unique<inbox_item>();
+        auto item = new_inbox_item();
+        if (!item) return send_status::out_of_memory;
         item->what = inbox_item::kind::prepared;
         item->prepared = message;
         return send_from_elsewhere(message.op(), options, text_is::utf8, item);
     }
     come_here_to_send();
+    time_runs(options);
     return queued(session_.send(message, options));
 }
 
@@ -83,6 +91,12 @@ void connection_state<Stream>::come_here_to_send() {
     if (!corked_) prepare_to_send();
 }
 
+/// A message's time to live runs from now, not from the beginning of the loop's turn.
+template <class Stream>
+void connection_state<Stream>::time_runs(const message_options& options) noexcept {
+    if (options.time_to_live.count() != 0) session_.at(service_->precise_now());
+}
+
 /// Sends a message whose fate somebody waits for, or lets it wait for room.
 template <class Stream>
 void connection_state<Stream>::send_in_turn(std::unique_ptr<inbox_item> item) {
@@ -91,6 +105,7 @@ void connection_state<Stream>::send_in_turn(std::unique_ptr<inbox_item> item) {
     send_wishes* const with = wishes();
     if (with == nullptr) return done.complete(completion::post, errc::out_of_memory);
     if (done.key == 0) done.key = item->options.tag = own_tag | ++with->tags;
+    time_runs(item->options);
     // Those that wait for room go first.
     auto status = send_status::would_wait;
     if (with->for_room.empty())
@@ -110,7 +125,7 @@ void connection_state<Stream>::send_in_turn(std::unique_ptr<inbox_item> item) {
 template <class Stream>
 void connection_state<Stream>::await_room(std::unique_ptr<inbox_item> item) {
     auto& with = *seldom_->wishes;
-    item->expires = deadline_after(service_->now(), item->options.time_to_live);
+    item->expires = deadline_after(service_->precise_now(), item->options.time_to_live);
     with.earliest = std::min(with.earliest, item->expires);
     with.for_room.push_back(std::move(item));
     update_deadline();
@@ -166,10 +181,10 @@ void connection_state<Stream>::take_news() {
             continue;
         }
         auto& sent = seldom_->wishes->sent;
-        listed_waiter<std::error_code>* found = nullptr;
-        sent.for_each([&](auto& each) {
-            if (each.key == told->tag) found = &each;
-        });
+        // Fates come mostly in the order of the messages.
+        auto* found = sent.front();
+        while (found && found->key != told->tag)
+            found = found->next;
         // Whoever waited may have gone.
         if (!found) continue;
         sent.remove(*found);

@@ -2,7 +2,11 @@
 
 // The inbox of a connection: how what other threads want of it comes to its own, until it has ended.
 
+#include <duplex/core/detail/nothrow.hpp>
 #include <duplex/net/impl/connection_state.hpp>
+
+#include <algorithm>
+#include <thread>
 
 namespace duplex::detail {
 
@@ -25,12 +29,29 @@ bool connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item>& item) {
     (void)item.release();
     if (before) return true;
     // The first one in wakes the connection; those behind it go along.
-    post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) {
-        self.drain_inbox();
-        self.flush();
-        self.follow_session();
-    });
+    const auto wake = [&] {
+        post_call(stream_.get_executor(), pointer{this}, [](connection_state& self) {
+            self.drain_inbox();
+            self.flush();
+            self.follow_session();
+        });
+    };
+    // It can't be taken back: others may rely on it by now. What is short of memory gives some back, or comes
+    // round to look.
+    while (!nothrow(wake)) {
+        std::this_thread::yield();
+        if (const auto* const first = inbox_.load(std::memory_order_relaxed);
+            first == nullptr || first == closed_inbox())
+            break;
+    }
     return true;
+}
+
+/// Whether there was room in the inbox before an item. Of a connection whose thread doesn't come round to
+/// look it holds no more than `limits::queue_messages`, whatever they are.
+template <class Stream>
+bool connection_state<Stream>::inbox_takes(inbox_load::amount before) const noexcept {
+    return before.items() < std::min(session_.most_waiting(), inbox_load::most_items / 2);
 }
 
 /// Takes what there is out of the inbox, which closes with the connection: of what is accepted the fate is
@@ -45,7 +66,7 @@ template <class Stream>
 void connection_state<Stream>::drop_inbox() noexcept {
     inbox_chain dropped{empty_inbox(true)};
     while (const auto item = dropped.pop()) {
-        inbox_bytes_.fetch_sub(item->size, std::memory_order_relaxed);
+        inbox_load_.remove(item->size);
         if (item->sent) item->sent->abandon();
     }
 }

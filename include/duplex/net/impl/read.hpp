@@ -227,7 +227,8 @@ void connection_state<Stream>::finish_read() {
 /// read, and the run goes on.
 template <class Stream>
 DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::goes_on() const noexcept {
-    return is_.ordinary() && session_.at_rest() && !stash() && reader_ && reader_->whole_life;
+    return is_.ordinary() && session_.at_rest() && !stash() && reader_ && reader_->whole_life &&
+           this->due() != no_deadline;
 }
 
 /// Sends what was collected, and goes on reading.
@@ -343,6 +344,7 @@ void connection_state<Stream>::on_event(const event& found) {
         end.code = found.code;
         end.reason = found.text();
         end.was_clean = true;
+        end.begun_by = found.answered ? initiator::peer : initiator::self;
         // A deadline of ours may have begun the closing.
         if (session_.error() != errc::closed) end.error = session_.error();
         return;

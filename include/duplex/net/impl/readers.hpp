@@ -115,9 +115,10 @@ public:
     /// What has become of messages.
     void tell([[maybe_unused]] connection_state<Stream>& state) override {
         if constexpr (wants_low_water)
-            if (std::exchange(state.seldom_->wishes->low_water, false)) handlers_.on_low_water();
+            if (this->takes_low_water && std::exchange(state.seldom_->wishes->low_water, false))
+                handlers_.on_low_water();
         if constexpr (wants_fates)
-            while (state.reader_ == this) {
+            while (this->takes_fates && state.reader_ == this) {
                 const auto told = state.next_fate();
                 if (!told) break;
                 handlers_.on_fate(told->tag, told->fate);
@@ -126,7 +127,8 @@ public:
 
 protected:
     explicit run_reader(Handlers&& handlers)
-        : reader<Stream>{false, true, takes_fragments, wants_fates, wants_low_water}
+        : reader<Stream>{false, true, takes_fragments, wants_fates && takes_fates_now(handlers),
+                         wants_low_water && takes_low_water_now(handlers)}
         , handlers_{std::move(handlers)} {}
     ~run_reader() = default;
 
@@ -140,6 +142,16 @@ private:
     };
     static constexpr bool wants_low_water = requires(Handlers & handlers) { handlers.on_low_water(); };
     static constexpr bool wants_news = wants_fates || wants_low_water;
+
+    // Handlers may know only when a run begins what they want.
+    [[nodiscard]] static bool takes_fates_now([[maybe_unused]] const Handlers& handlers) {
+        if constexpr (requires { handlers.takes_fates(); }) return handlers.takes_fates();
+        return true;
+    }
+    [[nodiscard]] static bool takes_low_water_now([[maybe_unused]] const Handlers& handlers) {
+        if constexpr (requires { handlers.takes_low_water(); }) return handlers.takes_low_water();
+        return true;
+    }
 
     void on_message(const message& received) {
         if constexpr (requires { handlers_.on_message(received); })

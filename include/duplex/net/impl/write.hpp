@@ -43,7 +43,8 @@ send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, tex
                                      : session_.send(op, payload, text));
         }
     }
-    auto item = std::make_unique<inbox_item>();
+    auto item = new_inbox_item();
+    if (!item) return send_status::out_of_memory;
     item->op = op;
     item->text = text;
     if constexpr (owned)
@@ -65,7 +66,8 @@ send_status connection_state<Stream>::send_prepared(const prepared_message& mess
         if (!corked_) prepare_to_send();
         return queued(session_.send(message));
     }
-    auto item = std::make_unique<inbox_item>();
+    auto item = new_inbox_item();
+    if (!item) return send_status::out_of_memory;
     item->what = inbox_item::kind::prepared;
     item->prepared = message;
     return send_from_elsewhere(item);
@@ -88,15 +90,16 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
         payload.size() + frame_header_size(payload.size(), session_.self() == role::client);
     item->size = size;
     // Counted before it is looked whether it fits, so that of two threads one knows of the other.
-    const std::size_t coming = inbox_bytes_.fetch_add(size, std::memory_order_relaxed);
+    const auto load = inbox_load_.add(size);
+    const std::size_t coming = load.bytes();
     const std::size_t before = buffered_.load(std::memory_order_relaxed) + coming;
     item->admitted = session_.fits(before, payload.size()) && session_.charges(item->charge, before, size);
     auto status = before + size > session_.watermark() ? send_status::above_watermark : send_status::ok;
-    if (!item->admitted && !decided_later(*item, coming + size))
+    if (!inbox_takes(load) || (!item->admitted && !decided_later(*item, coming + size)))
         status = send_status::queue_full;
     else if (!push_inbox(item))
         status = send_status::not_open;
-    if (!accepted(status)) inbox_bytes_.fetch_sub(size, std::memory_order_relaxed);
+    if (!accepted(status)) inbox_load_.remove(size);
     return status;
 }
 
@@ -108,16 +111,22 @@ send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
         if (!corked_) prepare_to_send();
         return queued(session_.ping(payload));
     }
-    auto item = std::make_unique<inbox_item>();
+    auto item = new_inbox_item();
+    if (!item) return send_status::out_of_memory;
     item->what = inbox_item::kind::ping;
     if (!item->payload.append(payload)) return send_status::out_of_memory;
-    return push_inbox(item) ? send_status::ok : send_status::not_open;
+    const bool takes = inbox_takes(inbox_load_.add(0));
+    if (takes && push_inbox(item)) return send_status::ok;
+    inbox_load_.remove(std::size_t{0});
+    return takes ? send_status::not_open : send_status::queue_full;
 }
 
 template <class Stream>
 std::error_code connection_state<Stream>::close(close_code code, std::string_view reason, close_how how) {
     if (const auto error = check_close(code, reason)) return error;
-    if (!service_) return errc::not_open;
+    // The connection has ended, or the context is gone, and with it what is asked below.
+    if (inbox_.load(std::memory_order_acquire) == closed_inbox())
+        return std::atomic_ref{service_}.load() ? std::error_code{} : errc::not_open;
     if (here()) {
         if (opening_) return errc::not_open;
         drain_inbox();
@@ -127,18 +136,18 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
         schedule_flush();
         return error;
     }
-    // What the first one waits for need not be waited for.
-    if (!is_open() && how == close_how::after_queued) return {};
-    auto item = std::make_unique<inbox_item>();
+    auto item = new_inbox_item();
+    if (!item) return errc::out_of_memory;
     item->what = inbox_item::kind::close;
     item->code = code;
     item->how = how;
     if (!item->payload.append(std::as_bytes(std::span{reason.data(), reason.size()})))
         return errc::out_of_memory;
+    const bool takes = inbox_takes(inbox_load_.add(0));
     // What is sent from now on could no longer go out.
-    open_.store(false, std::memory_order_release);
-    (void)push_inbox(item);
-    return {};
+    if (takes) open_.store(false, std::memory_order_release);
+    if (!takes || !push_inbox(item)) inbox_load_.remove(std::size_t{0});
+    return takes ? std::error_code{} : errc::queue_full;
 }
 
 template <class Stream>
@@ -235,12 +244,12 @@ send_status connection_state<Stream>::queued(send_status status) {
 template <class Stream>
 void connection_state<Stream>::drain_inbox() {
     if (inbox_.load(std::memory_order_relaxed) == (is_.ended ? closed_inbox() : nullptr)) return;
-    session_.at(service_->now());
+    session_.at(service_->precise_now());
     inbox_chain newest_first{empty_inbox(is_.ended)};
     inbox_chain oldest_first;
-    std::size_t bytes = 0;
+    inbox_load::amount taken;
     while (auto item = newest_first.pop()) {
-        bytes += item->size;
+        taken.add(*item);
         oldest_first.push(item.release());
     }
     while (auto item = oldest_first.pop()) {
@@ -267,7 +276,12 @@ void connection_state<Stream>::drain_inbox() {
             break;
         case inbox_item::kind::ping: (void)session_.ping(item->payload.bytes()); break;
         case inbox_item::kind::close: {
-            if (opening_ || is_.ended) break;
+            if (is_.ended) break;
+            // One that is being opened does not open; before that there is nothing to close.
+            if (opening_) {
+                if (opening_->waiting) abort();
+                break;
+            }
             const auto error = close_session(
                 item->code, {reinterpret_cast<const char*>(item->payload.data()), item->payload.size()},
                 item->how);
@@ -283,7 +297,7 @@ void connection_state<Stream>::drain_inbox() {
     }
     session_.admit_all(false);
     buffered_.store(session_.queued(), std::memory_order_relaxed);
-    inbox_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    inbox_load_.remove(taken);
 }
 
 /// A message is accepted or its sender told. Where neither can be any more the connection doesn't go on
@@ -331,6 +345,7 @@ void connection_state<Stream>::write_queued() {
         stamp_pings();
         session_.hold_output();
         is_.writing = true;
+        begin_to_wait();
         stream_.async_write_some(buffers, write_handler{pointer{this}});
     }
 }
@@ -364,12 +379,21 @@ template <class Stream>
 DUPLEX_NEVER_INLINE void connection_state<Stream>::write_stopped(const std::error_code& error) {
     if (!error || error == asio::error::would_block || error == asio::error::try_again) {
         note_progress();
+        begin_to_wait();
         return await_writable();
     }
     // The read side tells the same story with more words.
     remember(error);
     session_.fail(errc::connection_lost);
     serve_soon();
+}
+
+/// The time of the transport, from which timeouts::write runs: after a long turn of the loop the coarse one
+/// is long past.
+template <class Stream>
+void connection_state<Stream>::begin_to_wait() noexcept {
+    session_.at(service_->precise_now());
+    session_.write_progress();
 }
 
 template <class Stream>

@@ -80,7 +80,7 @@ inline send_status session::send_in_turn(const outgoing& message, const message_
     const auto has_room = [&] {
         if (room(0, 0)) return true;
         if (!message.fragment || message.first || turns() == nullptr) return false;
-        const auto [bytes, messages] = turns()->waiting_behind_fragments();
+        const auto [bytes, messages] = turns()->waiting_behind_fragments(begun_unfinished_);
         return messages != 0 && room(bytes, messages);
     };
     if (!has_room()) {
@@ -166,7 +166,9 @@ inline send_status session::drop_newest(const message_options& options) noexcept
 
 DUPLEX_RARE inline void session::close_for_overflow() noexcept {
     error_ = errc::queue_full;
-    if (close_now(options_->overflow_code, "queue full")) fail(errc::queue_full);
+    auto code = options_->overflow_code;
+    if (check_close(code, {})) code = close_code::policy_violation;
+    if (close_now(code, "queue full")) fail(errc::queue_full);
 }
 
 /// Whether no message is to be handed on before this one. RFC 6455 5.4: the fragments of one message are not

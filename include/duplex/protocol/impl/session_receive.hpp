@@ -230,12 +230,14 @@ DUPLEX_RARE inline event session::on_close(std::span<std::byte> payload) noexcep
     if (receiving_) receiving_->release_message(options_->budget);
     keepalive_.close_started(now_);
     // RFC 6455 5.5.1: answered with the same code, unless a Close was sent before.
-    if (closing_.close_received()) {
+    const bool answered = closing_.close_received();
+    if (answered) {
         if (const auto pushed = queue_close(body.code, {}); pushed != send_status::ok)
             return fail_now(pushed);
         closing_.close_sent();
     }
     return {.what = event::kind::closed,
+            .answered = answered,
             .code = body.code,
             .payload = payload.empty() ? payload : payload.subspan(2)};
 }

@@ -48,6 +48,11 @@ inline overflow session::when_full(const message_options& options) const noexcep
     return options.when_full == overflow::by_default ? options_->when_full : options.when_full;
 }
 
+inline bool session::fits(std::size_t before, std::size_t size) const noexcept {
+    return before == 0 ||
+           (before < options_->limits.queue_bytes && size <= options_->limits.queue_bytes - before);
+}
+
 inline bool session::may_answer_ping() const noexcept {
     return !close_pushed_ || (queue_ && !queue_->begun(queue_->notes.close_begin));
 }
