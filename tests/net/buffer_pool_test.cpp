@@ -87,7 +87,7 @@ TEST_CASE("an emptied send queue is kept warm for the next sender") {
     thread_buffers::keep_queue(queue.release());
     auto again = thread_buffers::take_queue();
     CHECK(again.get() == at);
-    std::vector<std::unique_ptr<duplex::send_queue>> many;
+    std::vector<duplex::send_queue_ptr> many;
     constexpr std::size_t most = thread_buffers::kept_queues;
     while (many.size() < most + 10)
         many.push_back(thread_buffers::take_queue());

@@ -126,7 +126,7 @@ TEST_CASE("every way to send counts as one message, and fragments as frames") {
     const auto size = GENERATE(values<std::size_t>({0, 10, 200, 16 * 1024 + 1}));
     const bool lent = GENERATE(false, true);
     session s{self};
-    if (lent) s.lend_queue(std::make_unique<send_queue>());
+    if (lent) s.lend_queue(send_queue_ptr{new send_queue});
     const octets payload(size, 'p');
     CHECK(accepted(s.send(opcode::text, payload)));
     CHECK(accepted(s.send(opcode::binary, view(payload))));

@@ -365,7 +365,7 @@ TEST_CASE("what a session has goes back in every end") {
 
 TEST_CASE("a queue that is lent brings nothing along, and leaves nothing") {
     const auto all = small_budget();
-    auto queue = std::make_unique<send_queue>();
+    auto queue = send_queue_ptr{new send_queue};
     for (int i = 0; i < 3; ++i) {
         session s{role::server, sharing(all)};
         s.lend_queue(std::move(queue));

@@ -159,7 +159,7 @@ TEST_CASE("a queue is lent and taken back, and the counts go on") {
     s.lend_queue(nullptr);
     CHECK(!s.has_queue());
     s.lend_queue(std::move(queue));
-    s.lend_queue(std::make_unique<send_queue>());
+    s.lend_queue(send_queue_ptr{new send_queue});
     s.lend_queue(nullptr);
     CHECK(s.has_queue());
     CHECK((s.send(opcode::binary, "1234") == send_status::ok));

@@ -13,8 +13,8 @@ struct limits {
     /// Most frames in one received message, empty ones included. Passed: `errc::too_many_fragments`, Close
     /// 1008.
     std::size_t message_fragments = std::size_t{1} << 18;
-    /// Bytes queued for sending above which `send` reports `above_watermark` and the run of a server's connection
-    /// stops reading until the queue has drained below half of it.
+    /// Bytes queued for sending above which `send` reports `above_watermark` and the run of a server's
+    /// connection stops reading until the queue has drained below half of it.
     std::size_t queue_watermark = std::size_t{1} << 20;
     /// Most bytes queued for sending. A message that would pass it is refused with `errc::queue_full`; a
     /// message is always accepted into an empty queue. The default has room for the largest message twice, so

@@ -18,7 +18,7 @@ namespace detail {
 
 /// Empty send queues beyond the one that is at hand.
 struct queue_store {
-    std::vector<std::unique_ptr<send_queue>> queues;
+    std::vector<send_queue_ptr> queues;
     std::size_t bytes = 0; ///< of memory in them
 };
 
@@ -61,10 +61,10 @@ public:
     }
 
     /// Null when memory ran out.
-    [[nodiscard]] static std::unique_ptr<send_queue> take_queue() noexcept {
+    [[nodiscard]] static send_queue_ptr take_queue() noexcept {
         auto& here = warm_;
         if (here.queue != nullptr) [[likely]]
-            return std::unique_ptr<send_queue>{std::exchange(here.queue, nullptr)};
+            return send_queue_ptr{std::exchange(here.queue, nullptr)};
         return take_further_queue();
     }
 
@@ -75,7 +75,7 @@ public:
             [[likely]]
             here.queue = queue;
         else
-            keep_further_queue(std::unique_ptr<send_queue>{queue});
+            keep_further_queue(send_queue_ptr{queue});
     }
 
     /// Queues kept on this thread.
@@ -121,17 +121,16 @@ private:
         warm_.receive[warm_.receive_count++] = buffer;
     }
 
-    [[nodiscard]] DUPLEX_NEVER_INLINE static std::unique_ptr<send_queue> take_further_queue() noexcept {
+    [[nodiscard]] DUPLEX_NEVER_INLINE static send_queue_ptr take_further_queue() noexcept {
         auto* const all = warm_.further;
-        if (all == nullptr || all->queues.empty())
-            return std::unique_ptr<send_queue>{new (std::nothrow) send_queue};
+        if (all == nullptr || all->queues.empty()) return send_queue_ptr{new (std::nothrow) send_queue};
         auto taken = std::move(all->queues.back());
         all->queues.pop_back();
         all->bytes -= taken->memory();
         return taken;
     }
 
-    DUPLEX_NEVER_INLINE static void keep_further_queue(std::unique_ptr<send_queue> queue) noexcept {
+    DUPLEX_NEVER_INLINE static void keep_further_queue(send_queue_ptr queue) noexcept {
         queue->trim(kept_queue_bytes);
         if (open() || (warm_.receive_limit != 0 && warm_.queue == nullptr)) {
             warm_.queue = queue.release();

@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -46,11 +45,6 @@ public:
     send_queue() noexcept = default;
     send_queue(const send_queue&) = delete;
     send_queue& operator=(const send_queue&) = delete;
-    /// In one call, so that a pointer whose queue was lent costs its owners no more than a look.
-    DUPLEX_NEVER_INLINE static void operator delete(send_queue* gone, std::destroying_delete_t) noexcept {
-        gone->~send_queue();
-        ::operator delete(static_cast<void*>(gone), sizeof(send_queue));
-    }
 
     // --- filling the data lane; each returns false when memory ran out, and then has changed nothing ---
 
@@ -457,6 +451,12 @@ private:
     bool borrowing_ = false;
     bool tail_closed_ = false; ///< it must not grow or move
 };
+
+/// In one call, so that a pointer whose queue was lent costs its owners no more than a look.
+struct send_queue_deleter {
+    DUPLEX_NEVER_INLINE void operator()(send_queue* gone) const noexcept { delete gone; }
+};
+using send_queue_ptr = std::unique_ptr<send_queue, send_queue_deleter>;
 
 } // namespace duplex
 

@@ -284,14 +284,14 @@ public:
     [[nodiscard]] bool has_queue() const noexcept { return queue_ != nullptr; }
 
     /// Lends an empty queue whose memory is warm. An idle session holds none.
-    DUPLEX_ALWAYS_INLINE void lend_queue(std::unique_ptr<send_queue>&& queue) noexcept {
+    DUPLEX_ALWAYS_INLINE void lend_queue(send_queue_ptr&& queue) noexcept {
         if (queue_ || !queue) return;
         queue_.swap(queue);
         queue_->resume_counts(data_count_, control_count_);
     }
 
     /// Takes the queue back where it is empty.
-    [[nodiscard]] DUPLEX_ALWAYS_INLINE std::unique_ptr<send_queue> take_queue() noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE send_queue_ptr take_queue() noexcept {
         return queue_ && queue_->empty() ? put_queue_aside() : nullptr;
     }
 
@@ -442,7 +442,7 @@ private:
     /// RFC 6455 5.5.1, 5.5.2: a Ping is answered until a Close has come, but nothing follows a Close of ours.
     [[nodiscard]] bool may_answer_ping() const noexcept;
 
-    [[nodiscard]] std::unique_ptr<send_queue> put_queue_aside() noexcept;
+    [[nodiscard]] send_queue_ptr put_queue_aside() noexcept;
 
     void bytes_received() noexcept {
         // The next Ping may be due sooner than the answer to the last one was.
@@ -457,7 +457,7 @@ private:
     shared_session_options options_;
     keepalive keepalive_;
     time_point now_;
-    std::unique_ptr<send_queue> queue_;
+    send_queue_ptr queue_;
     std::uint64_t data_count_ = 0;    ///< data bytes written, while there is no queue
     std::uint64_t control_count_ = 0; ///< control bytes written, while there is no queue
     closing closing_;

@@ -68,7 +68,7 @@ DUPLEX_RARE inline bool session::ask_again_later() noexcept {
 }
 
 /// The counts go on without it.
-DUPLEX_ALWAYS_INLINE std::unique_ptr<send_queue> session::put_queue_aside() noexcept {
+DUPLEX_ALWAYS_INLINE send_queue_ptr session::put_queue_aside() noexcept {
     if ((in_the_way_ & output_charged) != 0) [[unlikely]] {
         queue_->charge.release();
         in_the_way_ &= static_cast<std::uint8_t>(~output_charged);
