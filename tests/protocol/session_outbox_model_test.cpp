@@ -38,6 +38,7 @@ struct frame_to_come {
     octets payload;
     bool starts = true; ///< not a continuation
     bool fin = true;
+    bool piece = false; ///< of a message that is sent in pieces
     std::uint64_t tag = 0;
     std::uint64_t end = 0;
 };
@@ -85,6 +86,13 @@ public:
             if ((bytes == 0 || bytes + size <= options_.limits.queue_bytes) &&
                 (at_once || count < options_.limits.queue_messages))
                 break;
+            if (message.fragment && !message.first) {
+                const auto [less_bytes, less_count] = behind_fragments();
+                if (less_count != 0 &&
+                    (bytes == less_bytes || bytes - less_bytes + size <= options_.limits.queue_bytes) &&
+                    (at_once || count - less_count < options_.limits.queue_messages))
+                    break;
+            }
             if (policy == overflow::wait) return send_status::would_wait;
             if (message.fragment || policy == overflow::fail) return send_status::queue_full;
             while (i < waiting_.size() &&
@@ -156,6 +164,7 @@ public:
             frames.push_back({.payload = next->payload.substr(0, part),
                               .starts = !next->begun && next->first,
                               .fin = next->fragment ? next->last : ends,
+                              .piece = next->fragment,
                               .tag = next->options.tag,
                               .end = pushed_});
             if (ends) {
@@ -185,6 +194,19 @@ private:
     [[nodiscard]] std::size_t data_queued() const { return static_cast<std::size_t>(pushed_ - written_); }
     [[nodiscard]] bool may_commit(std::size_t size) const {
         return data_queued() == 0 || data_queued() + framed(size) <= options_.limits.commit_bytes;
+    }
+    /// What waits for the end of a message in pieces, which it must not keep from ending.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> behind_fragments() const {
+        const bool begun = !frames.empty() && frames.back().piece && !frames.back().fin;
+        std::pair<std::size_t, std::size_t> all{};
+        bool behind = true;
+        for (auto each = waiting_.rbegin(); each != waiting_.rend(); ++each) {
+            if (each->fragment) behind = false;
+            if (each->urgent() ? !begun : !behind) continue;
+            all.first += framed(each->payload.size());
+            ++all.second;
+        }
+        return all;
     }
     [[nodiscard]] bool is_long(std::size_t size) const {
         return options_.fragment_bytes != 0 && size > options_.fragment_bytes;
