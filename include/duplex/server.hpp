@@ -67,7 +67,7 @@ public:
     /// The peer's queue has come down to half of `limits::queue_watermark` after it was above it, or a
     /// message found no room: there is room again. To be set before `start`.
     std::function<void(peer&)>& on_low_water = core_->on_low_water;
-    /// Takes an open connection over, for instance into a coroutine of its own; then the three callbacks
+    /// Takes an open connection over, for instance into a coroutine of its own; then the callbacks
     /// above are not called for it, and stopping the server leaves it alone. Set before `start` as all are.
     std::function<void(peer connection)>& on_connection = core_->on_connection;
     /// An opening handshake failed, or the system refused to accept. Rejections of the application's own are

@@ -35,8 +35,7 @@ public:
 
     void on_message(const message& received) {
         auto& shared = core();
-        if (connection_ && shared.on_message && !open_threw_ && !shared.gone.load(std::memory_order_relaxed))
-            shared.on_message(connection_, received);
+        if (shared.on_message && tells()) shared.on_message(connection_, received);
     }
 
     void on_fate(const told_fate& told) {
