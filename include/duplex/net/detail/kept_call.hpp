@@ -4,6 +4,7 @@
 #include <duplex/net/detail/asio_compat.hpp>
 #include <duplex/net/detail/handler_storage.hpp>
 
+#include <cstddef>
 #include <utility>
 
 namespace duplex::detail {
@@ -47,13 +48,14 @@ void post_call(const Executor& executor, Object&& object, Call call) {
     asio::post(executor, kept_call{std::forward<Object>(object), call});
 }
 
-/// Room for one posted call.
-using call_storage = handler_storage<96>;
+/// Bytes for one posted call.
+inline constexpr std::size_t call_room = 96;
+using call_storage = handler_storage<call_room>;
 
 /// A call that lies in a room of its own while it waits.
 class roomy_call : public kept_call {
 public:
-    using allocator_type = storage_allocator<void, 96>;
+    using allocator_type = storage_allocator<void, call_room>;
 
     roomy_call(kept_call&& call, call_storage& room) noexcept
         : kept_call{std::move(call)}

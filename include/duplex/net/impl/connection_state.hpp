@@ -438,6 +438,7 @@ private:
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
     send_status send_from_elsewhere(opcode op, const message_options& options, text_is text,
                                     std::unique_ptr<inbox_item>& item);
+    [[nodiscard]] send_status may_send(const message_options& options) const noexcept;
     void come_here_to_send();
     void time_runs(const message_options& options) noexcept;
     void send_in_turn(std::unique_ptr<inbox_item> item);
@@ -452,6 +453,7 @@ private:
     [[nodiscard]] std::error_code error_of(message_fate fate) const noexcept;
     void refused();
     [[nodiscard]] bool inbox_takes(inbox_load::amount before) const noexcept;
+    [[nodiscard]] bool enter_inbox() noexcept;
     [[nodiscard]] bool push_inbox(std::unique_ptr<inbox_item>& item);
     [[nodiscard]] inbox_item* empty_inbox(bool close) noexcept;
     /// What the inbox of a connection that has ended holds: no item lies there.

@@ -12,11 +12,17 @@ send_wishes* connection_state<Stream>::wishes() noexcept {
     return have(&seldom::wishes) ? seldom_->wishes.get() : nullptr;
 }
 
+/// Whether a message may be sent with such options, from any thread.
+template <class Stream>
+send_status connection_state<Stream>::may_send(const message_options& options) const noexcept {
+    if (!is_open()) return send_status::not_open;
+    return (options.tag & own_tag) != 0 ? send_status::tag_too_large : send_status::ok;
+}
+
 template <class Stream>
 send_status connection_state<Stream>::send(opcode op, std::span<const std::byte> payload,
                                            const message_options& options, text_is text) {
-    if (!is_open()) return send_status::not_open;
-    if ((options.tag & own_tag) != 0) return send_status::tag_too_large;
+    if (const auto status = may_send(options); !accepted(status)) return status;
     if (!here()) {
         auto item = new_inbox_item();
         if (!item || !item->payload.append(payload)) return send_status::out_of_memory;
@@ -30,8 +36,7 @@ send_status connection_state<Stream>::send(opcode op, std::span<const std::byte>
 template <class Stream>
 send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, const message_options& options,
                                            text_is text) {
-    if (!is_open()) return send_status::not_open;
-    if ((options.tag & own_tag) != 0) return send_status::tag_too_large;
+    if (const auto status = may_send(options); !accepted(status)) return status;
     if (!here()) {
         auto item = new_inbox_item();
         if (!item) return send_status::out_of_memory;
@@ -49,8 +54,7 @@ send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, con
 template <class Stream>
 send_status connection_state<Stream>::send_prepared(const prepared_message& message,
                                                     const message_options& options) {
-    if (!is_open()) return send_status::not_open;
-    if ((options.tag & own_tag) != 0) return send_status::tag_too_large;
+    if (const auto status = may_send(options); !accepted(status)) return status;
     if (!here()) {
         auto item = new_inbox_item();
         if (!item) return send_status::out_of_memory;

@@ -17,12 +17,16 @@ DUPLEX_RARE void connection_state<Stream>::refused() {
     if (!corked_ && (session_.has_news() || !session_.is_open())) schedule_flush();
 }
 
-/// False, and nothing done, where the connection has ended and nobody would look.
+/// Puts it in, where it is counted already. False, and counted no more, where the connection has ended and
+/// nobody would look.
 template <class Stream>
 bool connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item>& item) {
     inbox_item* before = inbox_.load(std::memory_order_relaxed);
     do {
-        if (before == closed_inbox()) return false;
+        if (before == closed_inbox()) {
+            inbox_load_.remove(item->size);
+            return false;
+        }
         item->next = before;
     } while (!inbox_.compare_exchange_weak(before, item.get(), std::memory_order_release,
                                            std::memory_order_relaxed));
@@ -52,6 +56,14 @@ bool connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item>& item) {
 template <class Stream>
 bool connection_state<Stream>::inbox_takes(inbox_load::amount before) const noexcept {
     return before.items() < std::min(session_.most_waiting(), inbox_load::most_items / 2);
+}
+
+/// Counts one that is no message, before it is put in. False, and not counted, where there is no room.
+template <class Stream>
+bool connection_state<Stream>::enter_inbox() noexcept {
+    if (inbox_takes(inbox_load_.add(0))) return true;
+    inbox_load_.remove(std::size_t{0});
+    return false;
 }
 
 /// Takes what there is out of the inbox, which closes with the connection: of what is accepted the fate is

@@ -94,13 +94,12 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
     const std::size_t coming = load.bytes();
     const std::size_t before = buffered_.load(std::memory_order_relaxed) + coming;
     item->admitted = session_.fits(before, payload.size()) && session_.charges(item->charge, before, size);
-    auto status = before + size > session_.watermark() ? send_status::above_watermark : send_status::ok;
-    if (!inbox_takes(load) || (!item->admitted && !decided_later(*item, coming + size)))
-        status = send_status::queue_full;
-    else if (!push_inbox(item))
-        status = send_status::not_open;
-    if (!accepted(status)) inbox_load_.remove(size);
-    return status;
+    if (!inbox_takes(load) || (!item->admitted && !decided_later(*item, coming + size))) {
+        inbox_load_.remove(size);
+        return send_status::queue_full;
+    }
+    if (!push_inbox(item)) return send_status::not_open;
+    return before + size > session_.watermark() ? send_status::above_watermark : send_status::ok;
 }
 
 template <class Stream>
@@ -115,10 +114,8 @@ send_status connection_state<Stream>::ping(std::span<const std::byte> payload) {
     if (!item) return send_status::out_of_memory;
     item->what = inbox_item::kind::ping;
     if (!item->payload.append(payload)) return send_status::out_of_memory;
-    const bool takes = inbox_takes(inbox_load_.add(0));
-    if (takes && push_inbox(item)) return send_status::ok;
-    inbox_load_.remove(std::size_t{0});
-    return takes ? send_status::not_open : send_status::queue_full;
+    if (!enter_inbox()) return send_status::queue_full;
+    return push_inbox(item) ? send_status::ok : send_status::not_open;
 }
 
 template <class Stream>
@@ -143,11 +140,11 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
     item->how = how;
     if (!item->payload.append(std::as_bytes(std::span{reason.data(), reason.size()})))
         return errc::out_of_memory;
-    const bool takes = inbox_takes(inbox_load_.add(0));
+    if (!enter_inbox()) return errc::queue_full;
     // What is sent from now on could no longer go out.
-    if (takes) open_.store(false, std::memory_order_release);
-    if (!takes || !push_inbox(item)) inbox_load_.remove(std::size_t{0});
-    return takes ? std::error_code{} : errc::queue_full;
+    open_.store(false, std::memory_order_release);
+    (void)push_inbox(item);
+    return {};
 }
 
 template <class Stream>
