@@ -27,7 +27,8 @@ struct session_options {
     bool hold_back = false;
     /// What happens to a message for which there is no room. Anything but `fail` holds messages back.
     overflow when_full = overflow::fail;
-    /// What `overflow::close` closes with: `policy_violation` or `try_again_later`, say.
+    /// What `overflow::close` closes with: `policy_violation` or `try_again_later`, say. One that may not
+    /// travel counts as the former.
     close_code overflow_code = close_code::policy_violation;
     /// What the connection is closed with at the end of `timeouts::life`: `service_restart` tells a client to
     /// come back, say. One that may not travel counts as `going_away`.

@@ -166,9 +166,9 @@ inline send_status session::drop_newest(const message_options& options) noexcept
 
 DUPLEX_RARE inline void session::close_for_overflow() noexcept {
     error_ = errc::queue_full;
-    auto code = options_->overflow_code;
-    if (check_close(code, {})) code = close_code::policy_violation;
-    if (close_now(code, "queue full")) fail(errc::queue_full);
+    const auto code = options_->overflow_code;
+    if (close_now(may_travel(code) ? code : close_code::policy_violation, "queue full"))
+        fail(errc::queue_full);
 }
 
 /// Whether no message is to be handed on before this one. RFC 6455 5.4: the fragments of one message are not
