@@ -258,7 +258,7 @@ DUPLEX_RARE void connection_state<Stream>::on_tick() {
             return follow_session();
         }
         serve();
-        return update_deadline();
+        return follow_session();
     }
     if (now < opening_->deadline) return update_deadline();
     opening_->deadline = no_deadline;

@@ -227,8 +227,7 @@ void connection_state<Stream>::finish_read() {
 /// read, and the run goes on.
 template <class Stream>
 DUPLEX_ALWAYS_INLINE bool connection_state<Stream>::goes_on() const noexcept {
-    return is_.ordinary() && session_.at_rest() && !stash() && reader_ && reader_->whole_life &&
-           this->due() != no_deadline;
+    return is_.ordinary() && session_.at_rest() && !stash() && reader_ && reader_->whole_life;
 }
 
 /// Sends what was collected, and goes on reading.
