@@ -5,7 +5,8 @@
 #include <websocketpp/config/asio_no_tls_client.hpp>
 #include <websocketpp/logger/stub.hpp>
 
-/// One of websocketpp's configurations without what a program of one thread needs not: locks and logs.
+/// One of websocketpp's configurations without what a program of one thread needs not: locks and logs. The
+/// logger that writes nothing it calls `stub`.
 template <class Base>
 struct websocketpp_config : Base {
     using concurrency_type = websocketpp::concurrency::none;

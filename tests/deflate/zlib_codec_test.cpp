@@ -258,6 +258,6 @@ TEST_CASE("where messages don't shrink they are tried less and less, until one d
         (void)tries(*codec, noise, 1000);
     CHECK(tries(*codec, text, 300).substr(257) == std::string(43, '1'));
 
-    const auto stubborn = make(role::client, no_takeover, {.adaptive = false});
-    CHECK(tries(*stubborn, noise, 50) == std::string(50, '1'));
+    const auto persistent = make(role::client, no_takeover, {.adaptive = false});
+    CHECK(tries(*persistent, noise, 50) == std::string(50, '1'));
 }

@@ -1,5 +1,6 @@
 #include <duplex/net/connection.hpp>
 
+#include "support/any_role.hpp"
 #include "support/connected.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -18,8 +19,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 /// A minute in which nothing happens but time.
 void idle(scripted& one, std::chrono::seconds total) {

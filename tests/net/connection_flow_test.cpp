@@ -2,6 +2,7 @@
 
 // Messages in pieces and from several places, closing at once, the end of a life, and how long answers take.
 
+#include "support/any_role.hpp"
 #include "support/sockets.hpp"
 
 #include <array>
@@ -20,8 +21,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 using strings = std::vector<std::string>;
 

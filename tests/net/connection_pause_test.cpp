@@ -2,6 +2,7 @@
 
 // Reading that the application pauses: what waits, what goes on, and what is found out.
 
+#include "support/any_role.hpp"
 #include "support/sockets.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -20,8 +21,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 using strings = std::vector<std::string>;
 

@@ -1,5 +1,6 @@
 #include <duplex/net/connection.hpp>
 
+#include "support/any_role.hpp"
 #include "support/connected.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -14,12 +15,6 @@
 using namespace duplex;
 using namespace duplex::testing;
 using namespace std::chrono_literals;
-
-namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
-
-} // namespace
 
 TEST_CASE("async_read gives the messages one by one, each with bytes of its own") {
     scripted one{any_role()};

@@ -1,5 +1,6 @@
 #include <duplex/net/connection.hpp>
 
+#include "support/any_role.hpp"
 #include "support/connected.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -21,8 +22,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 byte_buffer buffer_of(std::string_view text) {
     byte_buffer made;

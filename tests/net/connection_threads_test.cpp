@@ -1,8 +1,8 @@
 #include <duplex/net/connection.hpp>
 
 #include "support/connected.hpp"
+#include "support/running_context.hpp"
 
-#include <asio/executor_work_guard.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/strand.hpp>
 
@@ -23,30 +23,6 @@ using namespace duplex::testing;
 namespace {
 
 constexpr std::size_t sender_count = 8;
-
-/// A context with threads of its own, until it is out of work.
-class running_context {
-public:
-    explicit running_context(std::size_t threads = 1)
-        : threads_(threads) {}
-    ~running_context() { join(); }
-
-    void start() {
-        for (auto& each : threads_)
-            each = std::thread{[this] { io.run(); }};
-    }
-    void join() {
-        work_.reset();
-        for (auto& each : threads_)
-            if (each.joinable()) each.join();
-    }
-
-    asio::io_context io;
-
-private:
-    asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io);
-    std::vector<std::thread> threads_;
-};
 
 /// Runs `what(sender number)` on eight threads at once, and waits for them.
 template <class F>

@@ -1,6 +1,7 @@
 #include <duplex/net/connection.hpp>
 
 #include "support/connected.hpp"
+#include "support/tokens.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/bind_cancellation_slot.hpp>
@@ -11,13 +12,6 @@
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/use_future.hpp>
-#if __has_include(<asio/deferred.hpp>)
-#include <asio/as_tuple.hpp>
-#include <asio/deferred.hpp>
-#else
-#include <asio/experimental/as_tuple.hpp>
-#include <asio/experimental/deferred.hpp>
-#endif
 
 #include <chrono>
 #include <cstddef>
@@ -32,14 +26,6 @@ using namespace duplex;
 using namespace duplex::testing;
 
 namespace {
-
-#if __has_include(<asio/deferred.hpp>)
-using asio::as_tuple;
-using asio::deferred;
-#else
-using asio::experimental::as_tuple;
-using asio::experimental::deferred;
-#endif
 
 enum class op { accept, read_request, reject, handshake, run, read, read_batch, send, drain, ping, close };
 

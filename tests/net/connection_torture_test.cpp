@@ -5,9 +5,9 @@
 // many messages.
 
 #include "support/amount.hpp"
+#include "support/running_context.hpp"
 #include "support/sockets.hpp"
 
-#include <asio/executor_work_guard.hpp>
 #include <asio/strand.hpp>
 
 #include <array>
@@ -36,30 +36,6 @@ constexpr std::size_t sender_count = 8;
 constexpr std::size_t fate_count = static_cast<std::size_t>(message_fate::lost) + 1;
 
 [[nodiscard]] std::size_t messages_in_all() { return amount("DUPLEX_TORTURE_MESSAGES", 16'000); }
-
-/// A context with threads of its own, until it is out of work.
-class running_context {
-public:
-    explicit running_context(std::size_t threads)
-        : threads_(threads) {}
-    ~running_context() { join(); }
-
-    void start() {
-        for (auto& each : threads_)
-            each = std::thread{[this] { io.run(); }};
-    }
-    void join() {
-        work_.reset();
-        for (auto& each : threads_)
-            if (each.joinable()) each.join();
-    }
-
-    asio::io_context io;
-
-private:
-    asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io);
-    std::vector<std::thread> threads_;
-};
 
 /// Does it on an executor, and waits for it.
 template <class Executor, class F>

@@ -1,5 +1,6 @@
 #include <duplex/net/message_batch.hpp>
 
+#include "support/any_role.hpp"
 #include "support/connected.hpp"
 
 #include <algorithm>
@@ -22,8 +23,6 @@ static_assert(std::ranges::input_range<batch_type>);
 static_assert(!std::is_copy_constructible_v<batch_type> && std::is_nothrow_move_constructible_v<batch_type>);
 
 namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 struct batch_ending : ending<batch_type> {
     [[nodiscard]] batch_type take() { return std::move(std::get<0>(values)); }

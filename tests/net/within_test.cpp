@@ -1,6 +1,8 @@
 #include <duplex/net/within.hpp>
 
+#include "support/any_role.hpp"
 #include "support/sockets.hpp"
+#include "support/tokens.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/bind_cancellation_slot.hpp>
@@ -11,13 +13,6 @@
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/use_future.hpp>
-#if __has_include(<asio/deferred.hpp>)
-#include <asio/as_tuple.hpp>
-#include <asio/deferred.hpp>
-#else
-#include <asio/experimental/as_tuple.hpp>
-#include <asio/experimental/deferred.hpp>
-#endif
 
 #include <chrono>
 #include <future>
@@ -32,16 +27,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-#if __has_include(<asio/deferred.hpp>)
-using asio::as_tuple;
-using asio::deferred;
-#else
-using asio::experimental::as_tuple;
-using asio::experimental::deferred;
-#endif
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 connection_options stuck_options() {
     connection_options made = without_deadlines();

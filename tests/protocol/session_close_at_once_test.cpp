@@ -2,6 +2,7 @@
 
 // Closing ahead of what is queued: what still leaves, and what becomes of the rest.
 
+#include "support/any_role.hpp"
 #include "support/catch.hpp"
 #include "support/output.hpp"
 #include "support/wire.hpp"
@@ -19,8 +20,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 /// The payloads of what is written, and "close" for a Close of `code`.
 std::vector<std::string> said(const octets& written, std::uint16_t code = 1001) {

@@ -2,6 +2,7 @@
 
 // Messages whose payload lies in several places, or whose length is not known when they begin.
 
+#include "support/any_role.hpp"
 #include "support/catch.hpp"
 #include "support/deflating.hpp"
 #include "support/output.hpp"
@@ -22,8 +23,6 @@ using namespace duplex::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-role any_role() { return GENERATE(values({role::server, role::client})); }
 
 using parts_view = std::span<const std::span<const std::byte>>;
 

@@ -2,6 +2,7 @@
 
 #include "stream_fixture.hpp"
 #include "support/catch.hpp"
+#include "support/tokens.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
@@ -13,11 +14,6 @@
 #include <asio/strand.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/use_future.hpp>
-#if __has_include(<asio/deferred.hpp>)
-#include <asio/deferred.hpp>
-#else
-#include <asio/experimental/deferred.hpp>
-#endif
 
 #include <algorithm>
 #include <array>
@@ -35,17 +31,12 @@
 using duplex::test::make_stream_pair;
 using duplex::test::run_ready;
 using duplex::test::stream;
+using duplex::testing::deferred;
 using stream_fixture::fixture;
 using stream_fixture::outcome;
 using stream_fixture::reading;
 
 namespace {
-
-#if __has_include(<asio/deferred.hpp>)
-constexpr auto deferred = asio::deferred;
-#else
-constexpr auto deferred = asio::experimental::deferred;
-#endif
 
 struct usage {
     int allocations = 0;
