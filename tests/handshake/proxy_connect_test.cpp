@@ -339,6 +339,15 @@ TEST_CASE("keeps a proxy's head within the limits") {
     CHECK(outcome_of(established + "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n").error == errc::too_many_headers);
 }
 
+TEST_CASE("says so where a proxy answers in another protocol") {
+    proxy_connect handshake;
+    REQUIRE_FALSE(handshake.start("h", 80));
+    CHECK(handshake.receive(feeding::bytes(std::string("\x05\xFF", 2))) == progress::done);
+    CHECK(handshake.outcome().error == errc::http_start_line_invalid);
+    CHECK(handshake.outcome().why == "the proxy's answer is not HTTP: does it speak SOCKS?");
+    CHECK(handshake.outcome().phase == duplex::phase::proxy);
+}
+
 TEST_CASE("takes nothing malformed for a tunnel") {
     const std::string head = "HTTP/1.1 200 OK\r\n";
     check_error("HTTP/2 200\r\n\r\n", errc::http_version_unsupported);

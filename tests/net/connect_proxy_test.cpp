@@ -91,11 +91,18 @@ TEST_CASE("a proxy's refusal shows its status and body") {
         run_until(io, [&] { return here.over; });
         CHECK(here.error == errc::connection_lost);
     }
+    SECTION("not even an end") {
+        here.way.peer().reset();
+        run_until(io, [&] { return here.over; });
+        CHECK(here.error == asio::error::connection_reset);
+        CHECK(here.outcome.why.find("through the proxy http://127.0.0.1:") != std::string::npos);
+    }
     SECTION("more than was asked for") {
         here.way.peer().send("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n\r\n");
         run_until(io, [&] { return here.over; });
         CHECK(here.error == errc::proxy_answer_invalid);
     }
+    CHECK(here.outcome.phase == phase::proxy);
     CHECK_FALSE(here.connection.is_open());
 }
 

@@ -135,6 +135,30 @@ TEST_CASE("a redirect from ws to wss is followed, and leaves the secrets behind"
     run_out(io);
 }
 
+TEST_CASE("what is wrong with the TLS of a proxy is not taken for the server's") {
+    asio::io_context io;
+    auto options = trusted();
+    SECTION("a certificate for another host") {
+        wss_server another{io, as_another()};
+        options.proxy = proxy{.kind = proxy_kind::https, .host = "localhost", .port = another.it->port()};
+        attempt it{io, "ws://far.example/", options};
+        CHECK(it.outcome(io).phase == phase::proxy);
+        CHECK(it.error == errc::tls_certificate_mismatch);
+        CHECK(it.outcome(io).why.starts_with("the proxy's certificate is for another"));
+    }
+    SECTION("none at all") {
+        raw_server plain{io};
+        options.proxy = proxy{.kind = proxy_kind::https, .host = "localhost", .port = plain.port()};
+        attempt it{io, "wss://far.example/", options};
+        run_until(io, [&] { return plain.connected() && !plain.peer().received().empty(); });
+        plain.peer().send("HTTP/1.1 400 Bad Request\r\n\r\n");
+        CHECK(it.outcome(io).phase == phase::proxy);
+        CHECK(it.error == errc::tls_not_spoken);
+        CHECK(it.outcome(io).why ==
+              "the proxy does not speak TLS: it answered with plain HTTP. Is this a port for http://?");
+    }
+}
+
 TEST_CASE("a redirect from wss to ws is not followed") {
     asio::io_context io;
     wss_server server{io};

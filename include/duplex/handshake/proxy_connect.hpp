@@ -66,7 +66,7 @@ public:
         while (step_ == step::head) {
             switch (head_.feed(input)) {
             case head_parser::result::state::need_more: return progress::need_more;
-            case head_parser::result::state::failed: return finish(head_.parser().error());
+            case head_parser::result::state::failed: return head_failed(head_.parser().error());
             case head_parser::result::state::done: head_done(input);
             }
         }
@@ -152,6 +152,13 @@ private:
             step_ = step::body;
             body_ = detail::refusal_body(status, outcome_.headers, head_.limits().refusal_body_bytes);
         }
+    }
+
+    progress head_failed(errc error) {
+        // RFC 9112 4: all that speaks HTTP begins like that.
+        if (error == errc::http_start_line_invalid)
+            outcome_.why = "the proxy's answer is not HTTP: does it speak SOCKS?";
+        return finish(error);
     }
 
     void finish_refusal() {

@@ -7,6 +7,7 @@
 #include <duplex/tls/detail/openssl.hpp>
 
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -23,11 +24,15 @@ namespace detail {
 /// Finds the words for one failed connection.
 class tls_diagnosis {
 public:
-    explicit tls_diagnosis(const SSL* ssl)
+    /// `peer`: who is there; empty: what its role says.
+    tls_diagnosis(const SSL* ssl, std::string_view peer)
         : ssl_{ssl}
         , notes_{connection_notes::find(ssl)}
         , client_{SSL_is_server(ssl) == 0}
-        , peer_{client_ ? "the server" : "the client"} {}
+        , peer_{!peer.empty() ? peer
+                : client_     ? "the server"
+                              : "the client"}
+        , named_{!peer.empty()} {}
 
     /// `code`: one of OpenSSL's errors, of its part for TLS.
     [[nodiscard]] tls_error of(unsigned long code) const {
@@ -82,7 +87,8 @@ private:
     [[nodiscard]] tls_error not_spoken() const {
         std::string text = peer_ + " does not speak TLS";
         if (notes_ && notes_->heard == connection_notes::first_record::http)
-            text += ": it answered with plain HTTP. Is this a port for ws://?";
+            text += std::string{": it answered with plain HTTP. Is this a port for "} +
+                    (named_ ? "http://?" : "ws://?");
         return {errc::tls_not_spoken, std::move(text)};
     }
 
@@ -200,6 +206,7 @@ private:
     const connection_notes* notes_;
     bool client_;
     std::string peer_;
+    bool named_; ///< and is no server of WebSockets
 };
 
 } // namespace detail
@@ -207,8 +214,10 @@ private:
 /// Tells why the handshake of `ssl` failed, or in TLS 1.3, where a client learns of it late, the first read
 /// behind it. `code` is what `ERR_get_error` gave, such as the value of an error of Asio's SSL category; 0:
 /// it is still in this thread's queue, which is empty afterwards. Call it once, before `ssl` is freed: it
-/// also drops the session with the server, which may have been the reason.
-[[nodiscard]] inline tls_error explain_tls_error(SSL* ssl, unsigned long code = 0) {
+/// also drops the session with the server, which may have been the reason. `peer` is what the other side is
+/// called in the text where that is neither "the server" nor "the client".
+[[nodiscard]] inline tls_error explain_tls_error(SSL* ssl, unsigned long code = 0,
+                                                 std::string_view peer = {}) {
     // The first error of TLS itself is the telling one.
     const unsigned long first = code != 0 ? code : ERR_peek_error();
     while (ERR_GET_LIB(code) != ERR_LIB_SSL) {
@@ -219,7 +228,7 @@ private:
     const auto* notes = detail::connection_notes::find(ssl);
     if (auto* rules = detail::client_rules::find(SSL_get_SSL_CTX(ssl)); rules && notes)
         rules->sessions.drop(notes->server);
-    const detail::tls_diagnosis diagnosis{ssl};
+    const detail::tls_diagnosis diagnosis{ssl, peer};
     if (code != 0) return diagnosis.of(code);
     return first == 0 ? diagnosis.cut() : diagnosis.other(first);
 }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -33,6 +34,11 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return layer_ != nullptr; }
     [[nodiscard]] const transport_layer* top() const noexcept { return layer_.get(); }
+
+    /// See `transport_layer`.
+    void name_peer(std::string_view name) noexcept {
+        if (layer_) layer_->name_peer(name);
+    }
 
     [[nodiscard]] bool established() const noexcept { return !layer_ || layer_->established(); }
     [[nodiscard]] bool unsent() const noexcept { return layer_ && layer_->unsent(); }

@@ -114,7 +114,7 @@ private:
     }
 
     void fail(std::error_code error) {
-        handshake_outcome known;
+        handshake_outcome known{.phase = phase::proxy};
         if (const auto* layer = socket_.layers().top()) known.why = words(layer->explanation());
         finish(error, std::move(known));
     }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace duplex::detail {
@@ -62,6 +63,9 @@ public:
     /// What there is to say about its error beyond the code; empty where there is nothing.
     [[nodiscard]] virtual std::string explanation() const = 0;
 
+    /// Who is there, for explanations: "the proxy", of static lifetime. Without: what its role says.
+    void name_peer(std::string_view name) noexcept { peer_ = name; }
+
     [[nodiscard]] bool established() const noexcept { return established_; }
     [[nodiscard]] bool unsent() const noexcept { return unsent_; }
     [[nodiscard]] bool unread() const noexcept { return unread_; }
@@ -69,6 +73,7 @@ public:
     [[nodiscard]] bool moved() const noexcept { return moved_; }
 
 protected:
+    std::string_view peer_{};
     bool established_ = false;
     bool unsent_ = false; ///< bytes that the transport has not taken yet, or never will: it is broken
     bool unread_ = false; ///< there may be more to read although the socket has no more

@@ -255,7 +255,7 @@ private:
         // Words take memory; without, the code has to do.
         (void)nothrow([&] {
             std::string reason = openssl_errors::last();
-            auto known = explain_tls_error(ssl_.get());
+            auto known = explain_tls_error(ssl_.get(), 0, peer_);
             // RFC 8446 4.6: a peer may refuse a certificate after its own part of the handshake. All else
             // that is explained as a fault of the handshake is none behind it.
             if (established_ && known.error != errc::tls_certificate_required &&
