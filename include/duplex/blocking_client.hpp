@@ -39,7 +39,7 @@ namespace duplex {
 /// there for the answers: `timeouts::ping_interval` is not looked at, nor is `connect_options::reconnect`.
 ///
 /// One thread at a time. Each function that waits has a second form without `error`, which throws
-/// `std::system_error`.
+/// `std::system_error`; that of `connect` has `handshake_outcome::why` in its text.
 class blocking_client {
 public:
     using duration = std::chrono::milliseconds;
@@ -60,16 +60,20 @@ public:
 
     /// Sends a message, and waits until the system has taken all of it. It is UTF-8 where it is text:
     /// `errc::text_not_utf8`. What comes meanwhile waits for a `read`.
-    void send(std::string_view text, duration timeout, std::error_code& error) {
-        send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}), timeout, error);
+    void send(std::string_view text, duration timeout, std::error_code& error,
+              compression how = compression::automatic) {
+        send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}), timeout, error, how);
     }
-    void send(std::span<const std::byte> binary, duration timeout, std::error_code& error) {
-        send(opcode::binary, binary, timeout, error);
+    void send(std::span<const std::byte> binary, duration timeout, std::error_code& error,
+              compression how = compression::automatic) {
+        send(opcode::binary, binary, timeout, error, how);
     }
-    void send(const message& copied, duration timeout, std::error_code& error) {
-        send(copied.op(), copied.bytes(), timeout, error);
+    void send(const message& copied, duration timeout, std::error_code& error,
+              compression how = compression::automatic) {
+        send(copied.op(), copied.bytes(), timeout, error, how);
     }
-    void send(opcode op, std::span<const std::byte> payload, duration timeout, std::error_code& error);
+    void send(opcode op, std::span<const std::byte> payload, duration timeout, std::error_code& error,
+              compression how = compression::automatic);
 
     /// Closes, and waits for the peer's answer and the end of the transport; what comes before it is dropped.
     /// After `timeout` the transport ends without: `errc::close_timeout`. Other errors name what is wrong
@@ -80,7 +84,8 @@ public:
     void connect(std::string_view url, connect_options options, duration timeout) {
         std::error_code error;
         connect(url, std::move(options), timeout, error);
-        throw_if(error);
+        const auto* known = opening_outcome();
+        throw_if(error, known ? known->why : std::string{});
     }
     [[nodiscard]] message read(duration timeout) {
         std::error_code error;
@@ -88,14 +93,19 @@ public:
         throw_if(error);
         return got;
     }
-    void send(std::string_view text, duration timeout) {
-        send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}), timeout);
+    void send(std::string_view text, duration timeout, compression how = compression::automatic) {
+        send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}), timeout, how);
     }
-    void send(std::span<const std::byte> binary, duration timeout) { send(opcode::binary, binary, timeout); }
-    void send(const message& copied, duration timeout) { send(copied.op(), copied.bytes(), timeout); }
-    void send(opcode op, std::span<const std::byte> payload, duration timeout) {
+    void send(std::span<const std::byte> binary, duration timeout, compression how = compression::automatic) {
+        send(opcode::binary, binary, timeout, how);
+    }
+    void send(const message& copied, duration timeout, compression how = compression::automatic) {
+        send(copied.op(), copied.bytes(), timeout, how);
+    }
+    void send(opcode op, std::span<const std::byte> payload, duration timeout,
+              compression how = compression::automatic) {
         std::error_code error;
-        send(op, payload, timeout, error);
+        send(op, payload, timeout, error, how);
         throw_if(error);
     }
     void close(close_code code, std::string_view reason, duration timeout) {
@@ -142,8 +152,9 @@ private:
     bool run(const outcome& awaited, duration timeout);
 
 #if defined(__cpp_exceptions)
-    static void throw_if(const std::error_code& error) {
-        if (error) throw std::system_error{error, "duplex::blocking_client"};
+    static void throw_if(const std::error_code& error, const std::string& why = {}) {
+        if (!error) return;
+        throw std::system_error{error, "duplex::blocking_client" + (why.empty() ? why : ": " + why)};
     }
 #endif
 

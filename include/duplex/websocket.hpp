@@ -81,14 +81,18 @@ public:
     }
 
     /// Queues a text message, which must be UTF-8. Accepted only while `ready_state()` is open, unless
-    /// `reconnect_options::keep_queue` keeps it.
-    send_status send(std::string_view text) {
-        return core_->send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}));
+    /// `reconnect_options::keep_queue` keeps it. `how` counts where permessage-deflate was agreed.
+    send_status send(std::string_view text, compression how = compression::automatic) {
+        return core_->send(opcode::text, std::as_bytes(std::span{text.data(), text.size()}), how);
     }
     /// Queues a binary message.
-    send_status send(std::span<const std::byte> binary) { return core_->send(opcode::binary, binary); }
+    send_status send(std::span<const std::byte> binary, compression how = compression::automatic) {
+        return core_->send(opcode::binary, binary, how);
+    }
     /// Queues a copy of a message that has come, or of any other.
-    send_status send(const message& copied) { return core_->send(copied.op(), copied.bytes()); }
+    send_status send(const message& copied, compression how = compression::automatic) {
+        return core_->send(copied.op(), copied.bytes(), how);
+    }
 
     /// Starts the closing handshake, or gives up connecting, now and again. `code` is 1000, 3000-4999, or
     /// `no_status` for none; `reason` is at most 123 bytes of UTF-8. Errors name the rule that the arguments

@@ -371,7 +371,14 @@ TEST_CASE("tells why it could not connect") {
         scripted_server server;
         const meanwhile serving{
             [&] { server.serve("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"); }};
-        client.connect(server.url(), {}, ample, error);
+        std::string text;
+        try {
+            client.connect(server.url(), {}, ample);
+        } catch (const std::system_error& caught) {
+            error = caught.code();
+            text = caught.what();
+        }
+        CHECK(text.find("server answered 403 Forbidden: no") != std::string::npos);
         CHECK(error == errc::upgrade_refused);
         REQUIRE(client.opening_outcome());
         CHECK(client.opening_outcome()->status == 403);

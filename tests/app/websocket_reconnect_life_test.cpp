@@ -3,6 +3,7 @@
 #include "support/reconnecting.hpp"
 #include "support/wire.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -350,11 +351,13 @@ TEST_CASE("kept messages come out as they went in, whenever they are taken", "[r
     std::size_t in = 0;
     std::size_t out = 0;
     const auto text = [](std::size_t n) { return std::string(n % 300, 'x') + std::to_string(n); };
+    const auto how = [](std::size_t n) { return n % 2 == 0 ? compression::none : compression::automatic; };
     for (int round = 0; round < 50; ++round) {
-        for (int i = 0; i < round % 7 + 3; ++i)
-            REQUIRE(kept.keep(opcode::text, view(text(in++)), 0) == send_status::ok);
+        for (int i = 0; i < round % 7 + 3; ++i, ++in)
+            REQUIRE(kept.keep(opcode::text, view(text(in)), how(in), 0) == send_status::ok);
         for (int i = 0; i < round % 5 + 3 && !kept.empty(); ++i) {
-            REQUIRE(kept.front().text() == text(out++));
+            REQUIRE(std::ranges::equal(kept.front().payload, view(text(out))));
+            REQUIRE(kept.front().how == how(out++));
             kept.pop();
         }
     }
@@ -363,12 +366,15 @@ TEST_CASE("kept messages come out as they went in, whenever they are taken", "[r
         bytes += frame_header_size(text(n).size(), true) + text(n).size();
     CHECK(kept.bytes() == bytes);
     // What another queue has yet to send counts.
-    CHECK(kept.keep(opcode::binary, {}, limits{}.queue_bytes) == send_status::queue_full);
-    CHECK(kept.keep(opcode::binary, {}, limits{}.queue_watermark) == send_status::above_watermark);
+    CHECK(kept.keep(opcode::binary, {}, compression::automatic, limits{}.queue_bytes) ==
+          send_status::queue_full);
+    CHECK(kept.keep(opcode::binary, {}, compression::automatic, limits{}.queue_watermark) ==
+          send_status::above_watermark);
     kept.clear();
     CHECK(kept.empty());
     CHECK(kept.bytes() == 0);
-    CHECK(kept.keep(opcode::binary, {}, limits{}.queue_bytes) == send_status::queue_full);
+    CHECK(kept.keep(opcode::binary, {}, compression::automatic, limits{}.queue_bytes) ==
+          send_status::queue_full);
 }
 
 TEST_CASE("what is kept goes with the end", "[reconnect]") {

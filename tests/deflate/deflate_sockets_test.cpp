@@ -1,3 +1,4 @@
+#include <duplex/blocking_client.hpp>
 #include <duplex/deflate.hpp>
 #include <duplex/server.hpp>
 #include <duplex/websocket.hpp>
@@ -7,11 +8,16 @@
 #include "support/loopback.hpp"
 #include "support/wire.hpp"
 
+#include <asio/executor_work_guard.hpp>
+#include <asio/post.hpp>
+
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -133,6 +139,61 @@ TEST_CASE("whoever doesn't offer it, or doesn't take it, gets plain messages") {
     run_until(io, [&] { return !came.empty(); });
     CHECK(came == text);
     CHECK(client.extensions().empty());
+    it.stop();
+    run_out(io);
+}
+
+TEST_CASE("a client chooses for each message whether it travels compressed") {
+    asio::io_context io;
+    std::vector<unsigned> seen;
+    auto options = compressing();
+    options.connection.observer = trace_frames([&](const traced_frame& frame) {
+        if (frame.way == direction::in && !is_control(frame.header.op)) seen.push_back(frame.header.rsv);
+    });
+    server it{io, options};
+    it.on_message = [](server::peer& peer, const message& m) { peer.send(m); };
+    it.start();
+    const std::string text(1000, 'x');
+    connect_options compressed;
+    compressed.deflate.emplace();
+    SECTION("one with callbacks, also of what waits for its connection") {
+        compressed.reconnect.emplace();
+        compressed.reconnect->keep_queue = true;
+        websocket client{io};
+        int came = 0;
+        client.on_open = [&] {
+            CHECK(accepted(client.send(text, compression::none)));
+            CHECK(accepted(client.send(text)));
+        };
+        client.on_message = [&](const message&) {
+            if (++came == 4) client.close();
+        };
+        REQUIRE_FALSE(client.open(url_of(it), {}, compressed));
+        CHECK(accepted(client.send(text, compression::none)));
+        CHECK(accepted(client.send(view(text))));
+        run_until(io, [&] { return client.ready_state() == ready_state::closed; });
+        CHECK(seen == std::vector<unsigned>{0, 4, 0, 4});
+    }
+    SECTION("one that waits") {
+        auto work = asio::make_work_guard(io);
+        std::thread serving{[&] { io.run(); }};
+        std::error_code error;
+        {
+            blocking_client client;
+            constexpr auto ample = std::chrono::seconds{30};
+            client.connect(url_of(it), compressed, ample, error);
+            for (const auto how : {compression::none, compression::automatic}) {
+                if (!error) client.send(text, ample, error, how);
+                if (!error) (void)client.read(ample, error);
+            }
+        }
+        work.reset();
+        asio::post(io, [&] { it.stop(); });
+        serving.join();
+        CHECK_FALSE(error);
+        CHECK(seen == std::vector<unsigned>{0, 4});
+        return;
+    }
     it.stop();
     run_out(io);
 }

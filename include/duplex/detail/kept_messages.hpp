@@ -5,7 +5,6 @@
 #include <duplex/core/limits.hpp>
 #include <duplex/core/opcode.hpp>
 #include <duplex/core/utf8.hpp>
-#include <duplex/net/message.hpp>
 #include <duplex/protocol/event.hpp>
 
 #include <array>
@@ -20,13 +19,19 @@ namespace duplex::detail {
 /// a connection's queue. One thread at a time.
 class kept_messages {
 public:
+    struct kept {
+        opcode op;
+        compression how;
+        std::span<const std::byte> payload;
+    };
+
     kept_messages(const limits& most, bool check_text) noexcept
         : queue_bytes_{most.queue_bytes}
         , watermark_{most.queue_watermark}
         , check_text_{check_text} {}
 
     /// `ahead`: bytes that a connection has yet to send.
-    [[nodiscard]] send_status keep(opcode op, std::span<const std::byte> payload,
+    [[nodiscard]] send_status keep(opcode op, std::span<const std::byte> payload, compression how,
                                    std::size_t ahead) noexcept {
         if (op == opcode::text && check_text_ && !is_valid_utf8(payload)) return send_status::text_not_utf8;
         const std::size_t before = bytes_ + ahead;
@@ -34,7 +39,7 @@ public:
         if (before != 0 && (before >= queue_bytes_ || size > queue_bytes_ - before))
             return send_status::queue_full;
         if (at_ > block_.size() / 2 && !compact()) return send_status::out_of_memory;
-        const head described{payload.size(), op};
+        const head described{payload.size(), op, how};
         std::array<std::byte, sizeof(head)> raw{};
         std::memcpy(raw.data(), &described, sizeof(head));
         if (block_.prepare(raw.size() + payload.size()) == nullptr || !block_.append(raw) ||
@@ -49,9 +54,9 @@ public:
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
     /// The first message, which must be there: a view until the next change.
-    [[nodiscard]] message front() const noexcept {
+    [[nodiscard]] kept front() const noexcept {
         const head described = first();
-        return {described.op, block_.bytes().subspan(at_ + sizeof(head), described.size), text_is::utf8};
+        return {described.op, described.how, block_.bytes().subspan(at_ + sizeof(head), described.size)};
     }
 
     void pop() noexcept {
@@ -70,6 +75,7 @@ private:
     struct head {
         std::size_t size;
         opcode op;
+        compression how;
     };
 
     [[nodiscard]] static std::size_t on_the_wire(std::size_t size) noexcept {

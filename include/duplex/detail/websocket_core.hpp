@@ -111,7 +111,7 @@ public:
     // --- any thread ---
 
     std::error_code open(std::string_view url, connect_options&& options);
-    send_status send(opcode op, std::span<const std::byte> payload);
+    send_status send(opcode op, std::span<const std::byte> payload, compression how);
     std::error_code close(close_code code, std::string_view reason);
     [[nodiscard]] ready_state ready() const noexcept;
     [[nodiscard]] ready_state state() const noexcept { return state_.load(std::memory_order_acquire); }

@@ -54,13 +54,13 @@ DUPLEX_FUNCTION message blocking_client::read(duration timeout, std::error_code&
 }
 
 DUPLEX_FUNCTION void blocking_client::send(opcode op, std::span<const std::byte> payload, duration timeout,
-                                           std::error_code& error) {
+                                           std::error_code& error, compression how) {
     error.clear();
     if (!connection_) error = errc::not_open;
     if (error) return;
     start_read();
     const auto sent = std::make_shared<outcome>();
-    connection_.async_send(op, payload, [sent](std::error_code failed) { sent->end(failed); });
+    connection_.async_send(op, payload, {.how = how}, [sent](std::error_code failed) { sent->end(failed); });
     error = run(*sent, timeout) ? sent->error : make_error_code(errc::call_timeout);
 }
 

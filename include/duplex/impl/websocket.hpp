@@ -65,20 +65,21 @@ DUPLEX_FUNCTION ready_state websocket_core::ready() const noexcept {
     return known == ready_state::open && !handle().is_open() ? ready_state::closing : known;
 }
 
-DUPLEX_FUNCTION send_status websocket_core::send(opcode op, std::span<const std::byte> payload) {
+DUPLEX_FUNCTION send_status websocket_core::send(opcode op, std::span<const std::byte> payload,
+                                                 compression how) {
     for (;;) {
         connection_type::handle_type to;
         bool keeps = false;
         {
             const std::lock_guard lock{mutex_};
-            if (must_keep()) return kept_->keep(op, payload, handle_.buffered_amount());
+            if (must_keep()) return kept_->keep(op, payload, how, handle_.buffered_amount());
             keeps = kept_.has_value();
             to = handle_;
         }
         // WHATWG: sending while connecting is an error; while closing or closed it is too late, and nothing
         // is queued.
         if (!to || state() != ready_state::open) return send_status::not_open;
-        const auto status = to.send(op, payload);
+        const auto status = to.send(op, payload, {.how = how});
         // Where the connection has ended meanwhile it is kept after all.
         if (status != send_status::not_open || !keeps) return status;
     }

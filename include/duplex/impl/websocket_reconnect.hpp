@@ -137,8 +137,8 @@ DUPLEX_FUNCTION void websocket_core::send_kept(bool all) {
         const std::lock_guard lock{mutex_};
         auto status = send_status::ok;
         while (!kept_->empty() && (status == send_status::ok || (all && accepted(status)))) {
-            const message next = kept_->front();
-            status = connection_.send(next);
+            const auto next = kept_->front();
+            status = connection_.send(next.op, next.payload, {.how = next.how});
             if (accepted(status)) kept_->pop();
         }
         holding_ = !kept_->empty();
