@@ -144,6 +144,7 @@ void connect_again(asio::io_context& io, std::string (*fresh_token)()) {
     duplex::connect_options options;
     options.reconnect.emplace();
     options.reconnect->keep_queue = true;
+    options.reconnect->passing_statuses.push_back(401); // the token has expired
     options.reconnect->backoff.most = std::chrono::minutes{1};
 
     duplex::websocket socket{io, "ws://localhost:9002", {}, options};

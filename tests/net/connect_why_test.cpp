@@ -73,12 +73,18 @@ TEST_CASE("a mistake of the caller's is told as one") {
         CHECK(it.outcome().url == "ws://h/x");
         CHECK(it.error == errc::header_reserved);
     }
+    SECTION("one header of several") {
+        options.headers = {{"X-One", "1"}, {"X Two", "2"}, {"X-Three", "3"}};
+        attempt it{io, "ws://h/x", options};
+        CHECK(it.outcome().why == "header 'X Two'");
+        CHECK(it.error == errc::header_name_invalid);
+    }
     SECTION("the environment's proxy") {
         REQUIRE(::setenv("ws_proxy", "gopher://x", 1) == 0);
         attempt it{io, "ws://h/"};
         REQUIRE(::unsetenv("ws_proxy") == 0);
         CHECK(it.outcome().phase == phase::prepare);
-        CHECK(it.outcome().why == "the proxy was looked for in the environment");
+        CHECK(it.outcome().why == "the environment's ws_proxy names it");
         CHECK(it.error == errc::proxy_scheme_unsupported);
     }
 }

@@ -102,7 +102,10 @@ private:
             if (const auto error = check_socket_path(to_.socket_path)) return error;
         if (const auto error = from_.set(options_)) return error;
         const std::array<std::byte, 16> nonce{};
-        if (const auto error = client_handshake{}.start(to_, options_.for_handshake(), nonce)) return error;
+        if (const auto error = client_handshake{}.start(to_, options_.for_handshake(), nonce)) {
+            why_ = wrong_header();
+            return error;
+        }
         if (const auto error = check_deflate(options_.deflate)) return error;
         if (const auto error = find_proxy()) return error;
         const bool secures = to_.secure || (proxy_ && proxy_->kind == proxy_kind::https);
@@ -113,14 +116,30 @@ private:
         return error;
     }
 
+    /// For people: the first header that may not be sent; nothing where each by itself may.
+    [[nodiscard]] DUPLEX_RARE std::string wrong_header() const {
+        for (const auto field : options_.headers) {
+            fields alone;
+            alone.add(field.name, field.value);
+            if (check_own_headers(alone)) return "header '" + std::string{field.name} + "'";
+        }
+        return {};
+    }
+
     [[nodiscard]] std::error_code find_proxy() {
         // A unix socket is on this machine already.
         if (!to_.socket_path.empty()) return {};
         proxy_ = options_.proxy;
         if (!proxy_ && options_.proxy_from_environment) {
-            const auto look = [](const char* name) { return std::getenv(name); };
+            std::string_view last;
+            const auto look = [&last](const char* name) {
+                const char* const value = std::getenv(name);
+                if (value) last = name;
+                return value;
+            };
             if (const auto error = proxy_from_environment(look, to_, proxy_)) {
-                why_ = "the proxy was looked for in the environment";
+                // Its value may have a password in it.
+                why_ = "the environment's " + std::string{last} + " names it";
                 return error;
             }
         }
@@ -168,8 +187,11 @@ private:
         connected.keep_delay(!options_.socket.no_delay);
         if (!proxy_) return open(std::move(connected));
         phase_ = phase::proxy;
-        if (proxy_->kind == proxy_kind::https) error = secure(connected, proxy_->host, proxy_->port);
-        if (error) return finish(error);
+        if (proxy_->kind == proxy_kind::https) {
+            error = secure(connected, proxy_->host, proxy_->port);
+            if (error) return finish(error);
+            connected.layers().name_peer("the proxy");
+        }
         auto then = [self = pointer{this}](std::error_code failed, layered_socket<socket_type> through,
                                            handshake_outcome said) {
             self->on_tunnel(failed, std::move(through), std::move(said));

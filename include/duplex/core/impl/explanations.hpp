@@ -119,8 +119,8 @@ inline constexpr auto explanations = [] {
 
         explained{errc::connect_timeout, timeout, none, 0,
                   "connect_timeout|"
-                  "no connection within timeouts::connect|"
-                  "timeouts::connect"},
+                  "no connection in the time there was for it|"
+                  "timeouts::connect, blocking_client::connect"},
         explained{errc::tls_timeout, timeout, none, 0,
                   "tls_timeout|"
                   "the TLS handshake did not end within timeouts::tls|"
@@ -320,7 +320,7 @@ inline constexpr auto explanations = [] {
                   "RFC 6455 3"},
         explained{errc::url_scheme_unsupported, misuse, none, 0,
                   "url_scheme_unsupported|"
-                  "the URL's scheme is none of ws, wss, http and https|"
+                  "the URL's scheme is none of ws, wss, http, https and ws+unix|"
                   "RFC 6455 3"},
         explained{errc::url_host_invalid, misuse, none, 0,
                   "url_host_invalid|"
