@@ -283,6 +283,24 @@ TEST_CASE("where the connection ends, what was left is lost, and that is told be
     CHECK(sent.error);
 }
 
+TEST_CASE("a connection that has ended may be destroyed while it tells what was lost") {
+    stuck one{small_queue(overflow::fail)};
+    inside(one.io, [&] {
+        CHECK(one.it->send(std::string(40, 'x'), {.tag = 1}) == send_status::ok);
+        CHECK(one.it->send("1234", {.tag = 2}) == send_status::ok);
+    });
+    one.then = [&] { one.it.reset(); };
+    const auto how = GENERATE(0, 1, 2);
+    inside(one.io, [&] {
+        if (how == 0) one.it->abort();
+        if (how == 1) one.it->leave();
+        if (how == 2) one.peer.close();
+    });
+    one.run();
+    CHECK(one.told.size() == 1);
+    CHECK(one.ended.calls == 1);
+}
+
 TEST_CASE("a connection may be destroyed while it tells a fate, and nothing is told after that") {
     stuck one;
     one.then = [&] { one.it.reset(); };

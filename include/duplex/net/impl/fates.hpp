@@ -184,11 +184,9 @@ void connection_state<Stream>::take_news() {
             if (auto* const with = wishes()) with->keep(*told);
             continue;
         }
+        // Tags grow, and whoever waits comes into the list as soon as the message has one.
         auto& sent = seldom_->wishes->sent;
-        // Fates come mostly in the order of the messages.
-        auto* found = sent.front();
-        while (found && found->key != told->tag)
-            found = found->next;
+        auto* const found = sent.find_ordered(told->tag);
         // Whoever waited may have gone.
         if (!found) continue;
         sent.remove(*found);
@@ -248,14 +246,19 @@ void connection_state<Stream>::end_reader() {
 
 template <class Stream>
 DUPLEX_RARE void connection_state<Stream>::last_turn() {
-    struct on_exit {
+    struct on_exit : consumption {
         connection_state& state;
         ~on_exit() {
-            if (!state.reader_) return;
-            state.forget(&seldom::wishes);
-            state.end_reader();
+            state.consuming_ = nullptr;
+            if (state.reader_) {
+                state.forget(&seldom::wishes);
+                state.end_reader();
+            } else if (this->retired) {
+                this->by->complete(completion::post, *this->retired);
+            }
         }
-    } exit{*this};
+    } exit{{reader_}, *this};
+    consuming_ = &exit;
     reader_->tell(*this);
 }
 
