@@ -152,6 +152,29 @@ TEST_CASE("the oldest that may be dropped are dropped, and no more of them than 
     CHECK(box.count() == 3);
 }
 
+TEST_CASE("of very many that expire one after the other, some take room a little longer, but none leaves") {
+    outbox box{false};
+    const int count = 50'000;
+    for (int i = 0; i < count; ++i)
+        put(box, "x", {.time_to_live = 1s}, time_point{} + i * 1us);
+    CHECK(box.expire(time_point{} + 1s));
+    CHECK(box.count() == count - 1);
+    // All were looked at, which is not done again for each of them.
+    const auto next_look = box.earliest() - time_point{};
+    CHECK(next_look > 1s + 5ms);
+    CHECK(next_look < 1s + 50ms);
+    CHECK_FALSE(box.expire(time_point{} + 1s + 1ms));
+    auto* const first = box.next(time_point{} + 1s + 1ms);
+    REQUIRE(first);
+    CHECK((first->expires == time_point{} + 1s + 1001us));
+    CHECK(box.count() == count - 1001);
+    CHECK(box.expire(time_point{} + next_look));
+    CHECK((box.next()->expires > time_point{} + next_look));
+    CHECK(box.next(time_point{} + 2s) == nullptr);
+    put(box, "x", {.time_to_live = 1s}, time_point{} + 2s);
+    CHECK((box.earliest() == time_point{} + 3s));
+}
+
 TEST_CASE("a message expires at its time and not before") {
     outbox box{false};
     CHECK((box.earliest() == no_deadline));

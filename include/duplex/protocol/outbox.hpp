@@ -195,6 +195,15 @@ public:
         if (urgent_.empty() || (normal != nullptr && normal->continues())) return normal;
         return urgent_.first();
     }
+    /// The same, without those that are past their time.
+    [[nodiscard]] item* next(time_point now) noexcept {
+        item* first = next();
+        while (first != nullptr && first->loose() && first->expires <= now) {
+            remove(*first, message_fate::expired);
+            first = next();
+        }
+        return first;
+    }
 
     /// `size` bytes of its payload have been handed on, and some are left.
     void advance(item& begun, std::size_t size) noexcept {
@@ -231,9 +240,11 @@ public:
             tell(leaving_.remove(leaving_.first()), message_fate::written);
     }
 
-    /// Drops what is past its time; true where anything was.
+    /// Drops what is past its time; true where anything was. It looks at all that wait: where there are very
+    /// many, and some expire at any time, it looks only now and then.
     bool expire(time_point now) noexcept {
-        if (now < earliest_) return false;
+        if (now < next_look()) return false;
+        look_again_ = now + look_share * static_cast<time_point::rep>(count_);
         earliest_ = no_deadline;
         bool any = false;
         for (auto* lane : {&urgent_, &normal_})
@@ -251,7 +262,7 @@ public:
     }
 
     /// When `expire` or `asks_again` may have something to do.
-    [[nodiscard]] time_point earliest() const noexcept { return std::min(earliest_, ask_again_); }
+    [[nodiscard]] time_point earliest() const noexcept { return std::min(next_look(), ask_again_); }
 
     /// A message for which there was no room is to be tried again then.
     void ask_again_at(time_point when) noexcept { ask_again_ = when; }
@@ -338,6 +349,9 @@ public:
 private:
     using items = detail::linked_items<item>;
 
+    /// For each item that `expire` looked at, until it looks again: many times what the look took.
+    static constexpr std::chrono::nanoseconds look_share{200};
+
     [[nodiscard]] items& lane_of(const item& of) noexcept {
         return of.options.priority == message_priority::urgent ? urgent_ : normal_;
     }
@@ -352,10 +366,15 @@ private:
     }
     void leave(item& left) noexcept {
         bytes_ -= left.framed;
-        if (--count_ == 0) earliest_ = no_deadline;
+        if (--count_ == 0) {
+            earliest_ = no_deadline;
+            look_again_ = {};
+        }
         if (&left == last_fragment_) last_fragment_ = nullptr;
         if (left.loose() && left.options.key != 0) keys_.remove(left);
     }
+
+    [[nodiscard]] time_point next_look() const noexcept { return std::max(earliest_, look_again_); }
 
     /// What is next once the fragments of one message have been handed on that wait or have left before.
     [[nodiscard]] item* behind_fragments() const noexcept {
@@ -381,7 +400,8 @@ private:
     items told_;
     detail::key_index<item> keys_;
     std::optional<encoded_close_body> close_;
-    time_point earliest_ = no_deadline;
+    time_point earliest_ = no_deadline; ///< that one is past its time
+    time_point look_again_{};           ///< `expire` looks no sooner
     time_point ask_again_ = no_deadline;
     std::size_t bytes_ = 0;
     std::size_t count_ = 0;

@@ -205,7 +205,7 @@ inline send_status session::hand_on_what_fits() noexcept {
     // Something begins to wait for the transport.
     if (queue_->empty()) keepalive_.write_progress(now_);
     auto status = send_status::ok;
-    while (outbox::item* const next = turns()->next()) {
+    while (outbox::item* const next = turns()->next(now_)) {
         if (begun_unfinished_ && !next->continues()) break;
         const auto handed_on = hand_on(*next);
         if (!handed_on) break;
