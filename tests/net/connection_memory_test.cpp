@@ -10,7 +10,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -81,6 +83,36 @@ TEST_CASE("an operation that finds no memory for those that wait says so, and le
         CHECK(pair.server_end.calls == 1);
     }
     CHECK(refused);
+}
+
+TEST_CASE("an async_send with wishes that finds no memory ends, or threw, and its handler is not kept") {
+    using namespace std::chrono_literals;
+    const bool from_here = GENERATE(true, false);
+    const auto alive = std::make_shared<int>(0);
+    for (long enough = 0; enough < many; ++enough) {
+        CAPTURE(enough, from_here);
+        int calls = 0;
+        bool began = false;
+        {
+            running_pair pair;
+            const auto send = [&] {
+                began = begins(enough, [&] {
+                    pair.client.async_send("sent", message_options{.time_to_live = 1s},
+                                           [alive, &calls](std::error_code) { ++calls; });
+                });
+            };
+            if (from_here)
+                inside(pair.io, send);
+            else
+                send();
+            pair.run();
+            CHECK(calls == (began ? 1 : 0));
+            pair.client.abort();
+            pair.server.abort();
+            pair.run();
+        }
+        CHECK(alive.use_count() == 1);
+    }
 }
 
 TEST_CASE("a Close that finds no memory leaves the connection open, to be closed again") {

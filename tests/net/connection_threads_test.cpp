@@ -262,7 +262,8 @@ TEST_CASE("many connections come and go on one context with many threads") {
     CHECK(ended == 2 * pairs);
 }
 
-TEST_CASE("a connection that does not come round to look is sent no more from other threads than may wait") {
+TEST_CASE(
+    "a connection that does not come round to look is sent only so much from other threads, but closed") {
     connection_options options;
     options.limits.queue_messages = 100;
     on_manual_time own;
@@ -274,22 +275,37 @@ TEST_CASE("a connection that does not come round to look is sent no more from ot
     other.async_handshake(uri_of("ws://localhost/"), shaken.handler());
     own.run();
     REQUIRE(shaken.well());
-    const auto what = GENERATE(0, 1, 2);
+    const bool pings = GENERATE(false, true);
     const auto handle = one.handle();
-    const auto some = [&] {
+    const auto count = [](int most, auto ask) {
         int taken = 0;
-        const auto ask = [&] {
-            if (what == 0) return accepted(handle.ping());
-            if (what == 1) return accepted(handle.send(""));
-            return !handle.close(close_code::normal, {}, close_how::at_once);
-        };
         std::thread{[&] {
-            while (taken < 1000 && ask())
+            while (taken < most && ask())
                 ++taken;
         }}.join();
         return taken;
     };
-    CHECK(some() == 100);
+    const auto some = [&] { return accepted(pings ? handle.ping() : handle.send("")); };
+    // Four times as many as may wait on the connection's own side.
+    CHECK(count(1000, some) == 400);
     own.run();
-    if (what != 2) CHECK(some() == 100);
+    CHECK(count(1000, some) == 400);
+    CHECK(count(3000, [&] { return !handle.close(close_code::normal, {}, close_how::at_once); }) == 3000);
+    CHECK_FALSE(handle.is_open());
+    ending<> ended;
+    one.async_run([](const message&) {}, ended.handler());
+    ending<> other_ended;
+    other.async_run([](const message&) {}, other_ended.handler());
+    own.run();
+    CHECK(ended.well());
+    CHECK(other_ended.well());
+}
+
+TEST_CASE("how much another thread may send within one turn depends on the queue it is for") {
+    using detail::inbox_load;
+    CHECK(inbox_load::room_for(0) == 64);
+    CHECK(inbox_load::room_for(256) == 1024);
+    CHECK(inbox_load::room_for(1U << 20U) == 1U << 20U);
+    CHECK(inbox_load::room_for(4U << 20U) == 4U << 20U);
+    CHECK(inbox_load::room_for(SIZE_MAX) == inbox_load::most_items / 2);
 }

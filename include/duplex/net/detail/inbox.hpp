@@ -47,6 +47,10 @@ struct inbox_item {
     return std::unique_ptr<inbox_item>{new (std::nothrow) inbox_item};
 }
 
+/// So many times `limits::queue_bytes` and `limits::queue_messages` come from other threads before a message
+/// is refused that is not to be: what can be dropped for it is only found on the connection's own.
+inline constexpr std::size_t inbox_share = 4;
+
 /// What lies in an inbox: how many items, and the bytes of those that count as queued. In one word, which an
 /// idle connection has to spare: up to a TiB in 16 million items.
 class inbox_load {
@@ -60,6 +64,17 @@ public:
         void add(const inbox_item& item) noexcept { word += weight(item.size); }
     };
     static constexpr std::size_t most_items = (std::size_t{1} << 24U) - 1;
+    /// Of `most_items`, for what closes a connection when there is room for nothing else.
+    static constexpr std::size_t spare = 1024;
+
+    /// How many items may lie there of a connection for so many messages. What is sent within one turn of its
+    /// loop has no other limit than that of the queue it is for, as long as that is not many.
+    static constexpr std::size_t room_for(std::size_t messages) noexcept {
+        constexpr std::size_t few = 64;
+        constexpr std::size_t many = std::size_t{1} << 20U;
+        const std::size_t share = std::min(messages, many / inbox_share) * inbox_share;
+        return std::min(std::max({share, messages, few}), most_items / 2);
+    }
 
     /// What lay there before.
     amount add(std::size_t bytes) noexcept {
@@ -78,10 +93,6 @@ private:
 
     std::atomic<std::uint64_t> word_{0};
 };
-
-/// So many times `limits::queue_bytes` come from other threads before a message is refused that is not to be:
-/// what can be dropped for it is only found on the connection's own.
-inline constexpr std::size_t inbox_share = 4;
 
 /// Items on their way from the inbox. Those still in it when it goes are dropped.
 class inbox_chain {

@@ -452,8 +452,8 @@ private:
     [[nodiscard]] send_wishes* wishes() noexcept;
     [[nodiscard]] std::error_code error_of(message_fate fate) const noexcept;
     void refused();
-    [[nodiscard]] bool inbox_takes(inbox_load::amount before) const noexcept;
-    [[nodiscard]] bool enter_inbox() noexcept;
+    [[nodiscard]] bool inbox_takes(inbox_load::amount before, bool closing = false) const noexcept;
+    [[nodiscard]] bool enter_inbox(bool closing = false) noexcept;
     [[nodiscard]] bool push_inbox(std::unique_ptr<inbox_item>& item);
     [[nodiscard]] inbox_item* empty_inbox(bool close) noexcept;
     /// What the inbox of a connection that has ended holds: no item lies there.

@@ -51,17 +51,17 @@ bool connection_state<Stream>::push_inbox(std::unique_ptr<inbox_item>& item) {
     return true;
 }
 
-/// Whether there was room in the inbox before an item. Of a connection whose thread doesn't come round to
-/// look it holds no more than `limits::queue_messages`, whatever they are.
+/// Whether there was room in the inbox before an item; `closing`: one that closes, for which some is kept. It
+/// bounds what a thread that doesn't come round to look is sent, and decides nothing else.
 template <class Stream>
-bool connection_state<Stream>::inbox_takes(inbox_load::amount before) const noexcept {
-    return before.items() < std::min(session_.most_waiting(), inbox_load::most_items / 2);
+bool connection_state<Stream>::inbox_takes(inbox_load::amount before, bool closing) const noexcept {
+    return before.items() < inbox_load::room_for(session_.most_waiting()) + (closing ? inbox_load::spare : 0);
 }
 
 /// Counts one that is no message, before it is put in. False, and not counted, where there is no room.
 template <class Stream>
-bool connection_state<Stream>::enter_inbox() noexcept {
-    if (inbox_takes(inbox_load_.add(0))) return true;
+bool connection_state<Stream>::enter_inbox(bool closing) noexcept {
+    if (inbox_takes(inbox_load_.add(0), closing)) return true;
     inbox_load_.remove(std::size_t{0});
     return false;
 }

@@ -140,10 +140,10 @@ std::error_code connection_state<Stream>::close(close_code code, std::string_vie
     item->how = how;
     if (!item->payload.append(std::as_bytes(std::span{reason.data(), reason.size()})))
         return errc::out_of_memory;
-    if (!enter_inbox()) return errc::queue_full;
     // What is sent from now on could no longer go out.
     open_.store(false, std::memory_order_release);
-    (void)push_inbox(item);
+    // Where there is no room, others that close are in it.
+    if (enter_inbox(true)) (void)push_inbox(item);
     return {};
 }
 
@@ -154,7 +154,8 @@ void connection_state<Stream>::send_then(opcode op, byte_buffer&& payload, const
         const auto status = may_wait() ? send(op, std::move(payload), options) : send_status::out_of_memory;
         return await_sent(status, done);
     }
-    auto item = std::make_unique<inbox_item>();
+    auto item = new_inbox_item();
+    if (!item) return done.complete(completion::post, errc::out_of_memory);
     item->op = op;
     item->options = options;
     item->sent = &done;
