@@ -97,9 +97,9 @@ public:
     /// The port it listens on; 0 before `start`, and on a unix socket.
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
 
-    /// Connections, those being opened included. Any thread.
+    /// Connections, those being opened included. Any thread; who sees zero sees what the callbacks did.
     [[nodiscard]] std::size_t peer_count() const noexcept {
-        return core_->peers.load(std::memory_order_relaxed);
+        return core_->peers.load(std::memory_order_acquire);
     }
 
     /// What its connections share: that of its options, or its own. Any thread.

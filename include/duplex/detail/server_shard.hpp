@@ -245,7 +245,8 @@ private:
     void unlink(server_peer& gone) noexcept {
         (gone.previous_ ? gone.previous_->next_ : first_) = gone.next_;
         if (gone.next_) gone.next_->previous_ = gone.previous_;
-        core_->peers.fetch_sub(1, std::memory_order_relaxed);
+        // Who sees it go has seen all of it: `server::peer_count`.
+        core_->peers.fetch_sub(1, std::memory_order_release);
         core_->give_place();
         if (closed_ && !first_) all_ended();
     }
