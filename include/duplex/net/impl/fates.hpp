@@ -22,6 +22,8 @@ send_status connection_state<Stream>::may_send(const message_options& options) c
 template <class Stream>
 send_status connection_state<Stream>::send(opcode op, std::span<const std::byte> payload,
                                            const message_options& options, text_is text) {
+    // What asks for nothing has the short ways.
+    if (options == message_options{}) return send_any(op, payload, text);
     if (const auto status = may_send(options); !accepted(status)) return status;
     if (!here()) {
         auto item = new_inbox_item();
