@@ -79,6 +79,13 @@ TEST_CASE("a mistake of the caller's is told as one") {
         CHECK(it.outcome().why == "header 'X Two'");
         CHECK(it.error == errc::header_name_invalid);
     }
+    SECTION("something else than the header that is wrong as well") {
+        options.headers = {{"X Two", "2"}};
+        options.subprotocols = {"not a token"};
+        attempt it{io, "ws://h/x", options};
+        CHECK(it.outcome().why.empty());
+        CHECK(it.error == errc::subprotocol_invalid);
+    }
     SECTION("the environment's proxy") {
         REQUIRE(::setenv("ws_proxy", "gopher://x", 1) == 0);
         attempt it{io, "ws://h/"};

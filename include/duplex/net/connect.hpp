@@ -103,7 +103,7 @@ private:
         if (const auto error = from_.set(options_)) return error;
         const std::array<std::byte, 16> nonce{};
         if (const auto error = client_handshake{}.start(to_, options_.for_handshake(), nonce)) {
-            why_ = wrong_header();
+            why_ = wrong_header(error);
             return error;
         }
         if (const auto error = check_deflate(options_.deflate)) return error;
@@ -116,12 +116,12 @@ private:
         return error;
     }
 
-    /// For people: the first header that may not be sent; nothing where each by itself may.
-    [[nodiscard]] DUPLEX_RARE std::string wrong_header() const {
+    /// For people: the first header that breaks that rule; nothing where none does by itself.
+    [[nodiscard]] DUPLEX_RARE std::string wrong_header(const std::error_code& rule) const {
         for (const auto field : options_.headers) {
             fields alone;
             alone.add(field.name, field.value);
-            if (check_own_headers(alone)) return "header '" + std::string{field.name} + "'";
+            if (check_own_headers(alone) == rule) return "header '" + std::string{field.name} + "'";
         }
         return {};
     }
