@@ -6,9 +6,9 @@
 // permessage-deflate between servers and clients over real sockets.
 
 #include "support/loopback.hpp"
+#include "support/running_context.hpp"
 #include "support/wire.hpp"
 
-#include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 
 #include <chrono>
@@ -17,7 +17,6 @@
 #include <optional>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -143,59 +142,69 @@ TEST_CASE("whoever doesn't offer it, or doesn't take it, gets plain messages") {
     run_out(io);
 }
 
-TEST_CASE("a client chooses for each message whether it travels compressed") {
-    asio::io_context io;
+/// A server that compresses, echoes, and notes the reserved bits of what comes.
+struct noting_server {
+    explicit noting_server(asio::io_context& io) {
+        auto options = compressing();
+        options.connection.observer = trace_frames([this](const traced_frame& frame) {
+            if (frame.way == direction::in && !is_control(frame.header.op)) seen.push_back(frame.header.rsv);
+        });
+        it.emplace(io, options);
+        it->on_message = [](server::peer& peer, const message& m) { peer.send(m); };
+        it->start();
+    }
+
     std::vector<unsigned> seen;
-    auto options = compressing();
-    options.connection.observer = trace_frames([&](const traced_frame& frame) {
-        if (frame.way == direction::in && !is_control(frame.header.op)) seen.push_back(frame.header.rsv);
-    });
-    server it{io, options};
-    it.on_message = [](server::peer& peer, const message& m) { peer.send(m); };
-    it.start();
+    std::optional<server> it;
+};
+
+TEST_CASE("a client chooses for each message whether it travels compressed, also of what is kept") {
+    asio::io_context io;
+    noting_server to{io};
     const std::string text(1000, 'x');
     connect_options compressed;
     compressed.deflate.emplace();
-    SECTION("one with callbacks, also of what waits for its connection") {
-        compressed.reconnect.emplace();
-        compressed.reconnect->keep_queue = true;
-        websocket client{io};
-        int came = 0;
-        client.on_open = [&] {
-            CHECK(accepted(client.send(text, compression::none)));
-            CHECK(accepted(client.send(text)));
-        };
-        client.on_message = [&](const message&) {
-            if (++came == 4) client.close();
-        };
-        REQUIRE_FALSE(client.open(url_of(it), {}, compressed));
+    compressed.reconnect.emplace();
+    compressed.reconnect->keep_queue = true;
+    websocket client{io};
+    int came = 0;
+    client.on_open = [&] {
         CHECK(accepted(client.send(text, compression::none)));
-        CHECK(accepted(client.send(view(text))));
-        run_until(io, [&] { return client.ready_state() == ready_state::closed; });
-        CHECK(seen == std::vector<unsigned>{0, 4, 0, 4});
-    }
-    SECTION("one that waits") {
-        auto work = asio::make_work_guard(io);
-        std::thread serving{[&] { io.run(); }};
-        std::error_code error;
-        {
-            blocking_client client;
-            constexpr auto ample = std::chrono::seconds{30};
-            client.connect(url_of(it), compressed, ample, error);
-            for (const auto how : {compression::none, compression::automatic}) {
-                if (!error) client.send(text, ample, error, how);
-                if (!error) (void)client.read(ample, error);
-            }
-        }
-        work.reset();
-        asio::post(io, [&] { it.stop(); });
-        serving.join();
-        CHECK_FALSE(error);
-        CHECK(seen == std::vector<unsigned>{0, 4});
-        return;
-    }
-    it.stop();
+        CHECK(accepted(client.send(text)));
+    };
+    client.on_message = [&](const message&) {
+        if (++came == 4) client.close();
+    };
+    REQUIRE_FALSE(client.open(url_of(*to.it), {}, compressed));
+    CHECK(accepted(client.send(text, compression::none)));
+    CHECK(accepted(client.send(view(text))));
+    run_until(io, [&] { return client.ready_state() == ready_state::closed; });
+    CHECK(to.seen == std::vector<unsigned>{0, 4, 0, 4});
+    to.it->stop();
     run_out(io);
+}
+
+TEST_CASE("a client that waits chooses for each message, too") {
+    running_context serving;
+    noting_server to{serving.io};
+    serving.start();
+    const std::string text(1000, 'x');
+    connect_options compressed;
+    compressed.deflate.emplace();
+    std::error_code error;
+    {
+        blocking_client client;
+        constexpr auto ample = std::chrono::seconds{30};
+        client.connect(url_of(*to.it), compressed, ample, error);
+        for (const auto how : {compression::none, compression::automatic}) {
+            if (!error) client.send(text, ample, error, how);
+            if (!error) (void)client.read(ample, error);
+        }
+    }
+    asio::post(serving.io, [&] { to.it->stop(); });
+    serving.join();
+    CHECK_FALSE(error);
+    CHECK(to.seen == std::vector<unsigned>{0, 4});
 }
 
 TEST_CASE("options of compression that mean nothing are refused before anything happens") {
