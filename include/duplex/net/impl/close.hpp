@@ -258,6 +258,7 @@ DUPLEX_RARE void connection_state<Stream>::on_tick() {
             return follow_session();
         }
         serve();
+        // A batch behind which nothing has changed doesn't look round.
         return follow_session();
     }
     if (now < opening_->deadline) return update_deadline();
