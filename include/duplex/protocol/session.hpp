@@ -56,7 +56,6 @@ public:
     }
 
     /// Compresses from now on, and takes what is compressed (RFC 7692): before anything is sent or received.
-    /// Fails the session where memory runs out.
     void use(std::unique_ptr<message_codec> codec) noexcept;
     /// What compresses; null where permessage-deflate was not agreed.
     [[nodiscard]] const message_codec* codec() const noexcept { return packer(); }

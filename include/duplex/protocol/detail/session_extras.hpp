@@ -1,5 +1,6 @@
 #pragma once
 
+#include <duplex/core/detail/either_ptr.hpp>
 #include <duplex/deflate/message_codec.hpp>
 #include <duplex/protocol/outbox.hpp>
 #include <duplex/protocol/wire_tap.hpp>
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace duplex::detail {
 
@@ -27,33 +29,43 @@ protected:
     };
 
     /// Compresses; null where permessage-deflate was not agreed.
-    [[nodiscard]] message_codec* packer() const noexcept { return extras_ ? extras_->codec.get() : nullptr; }
+    [[nodiscard]] message_codec* packer() const noexcept {
+        const auto* const parts = kept_.second();
+        return parts != nullptr ? parts->codec.get() : kept_.first();
+    }
     /// The messages that wait their turn; null where none has waited, and no fate is to be told.
-    [[nodiscard]] outbox* turns() const noexcept { return extras_ ? extras_->waiting.get() : nullptr; }
+    [[nodiscard]] outbox* turns() const noexcept {
+        const auto* const parts = kept_.second();
+        return parts != nullptr ? parts->waiting.get() : nullptr;
+    }
     [[nodiscard]] seldom_counts* more_counts() const noexcept {
-        return extras_ ? extras_->counts.get() : nullptr;
+        const auto* const parts = kept_.second();
+        return parts != nullptr ? parts->counts.get() : nullptr;
     }
     [[nodiscard]] wire_tap* tap() const noexcept {
         const auto* const more = more_counts();
         return more != nullptr ? more->tap.get() : nullptr;
     }
 
-    // False, null: there is no memory for it.
-
-    [[nodiscard]] bool keep(std::unique_ptr<message_codec> codec) noexcept {
-        if (!codec) return true;
-        if (!open_extras()) return false;
-        extras_->codec = std::move(codec);
-        return true;
+    void keep(std::unique_ptr<message_codec> codec) noexcept {
+        if (auto* const parts = kept_.second())
+            parts->codec = std::move(codec);
+        else
+            kept_.keep(std::move(codec));
     }
+
+    // Null: there is no memory for it.
+
     [[nodiscard]] outbox* open_turns(bool masked) noexcept {
-        if (open_extras() && !extras_->waiting) extras_->waiting.reset(new (std::nothrow) outbox{masked});
+        auto* const parts = open_parts();
+        if (parts != nullptr && !parts->waiting) parts->waiting.reset(new (std::nothrow) outbox{masked});
         return turns();
     }
-    void close_turns() noexcept { extras_->waiting.reset(); }
+    void close_turns() noexcept { kept_.second()->waiting.reset(); }
     /// Without memory for it something is not counted.
     [[nodiscard]] seldom_counts* open_counts() noexcept {
-        if (open_extras() && !extras_->counts) extras_->counts.reset(new (std::nothrow) seldom_counts);
+        auto* const parts = open_parts();
+        if (parts != nullptr && !parts->counts) parts->counts.reset(new (std::nothrow) seldom_counts);
         return more_counts();
     }
 
@@ -64,12 +76,18 @@ private:
         std::unique_ptr<seldom_counts> counts;
     };
 
-    [[nodiscard]] bool open_extras() noexcept {
-        if (!extras_) extras_.reset(new (std::nothrow) extra_parts);
-        return extras_ != nullptr;
+    [[nodiscard]] extra_parts* open_parts() noexcept {
+        if (kept_.second() == nullptr) {
+            std::unique_ptr<extra_parts> opened{new (std::nothrow) extra_parts};
+            if (!opened) return nullptr;
+            opened->codec = kept_.take_first();
+            kept_.keep(std::move(opened));
+        }
+        return kept_.second();
     }
 
-    std::unique_ptr<extra_parts> extras_;
+    /// A connection that compresses, and has nothing else of these, needs no parts.
+    either_ptr<message_codec, extra_parts> kept_;
 };
 
 } // namespace duplex::detail

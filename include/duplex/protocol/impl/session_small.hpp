@@ -7,7 +7,7 @@
 namespace duplex {
 
 inline void session::use(std::unique_ptr<message_codec> codec) noexcept {
-    if (!keep(std::move(codec))) fail(errc::out_of_memory);
+    keep(std::move(codec));
     frames_plainly_ = self_ == role::server && packer() == nullptr;
 }
 
