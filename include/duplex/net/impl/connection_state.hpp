@@ -432,7 +432,7 @@ private:
         defer();
     }
     template <class Payload>
-    send_status send_any(opcode op, Payload&& payload, text_is text);
+    send_status send_any(opcode op, Payload payload, text_is text);
     send_status queued(send_status status);
     void await_sent(send_status status, listed_waiter<std::error_code>& done);
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);

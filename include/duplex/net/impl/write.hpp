@@ -18,12 +18,13 @@ DUPLEX_NEVER_INLINE send_status connection_state<Stream>::send(opcode op, std::s
 
 template <class Stream>
 send_status connection_state<Stream>::send(opcode op, byte_buffer&& payload, text_is text) {
-    return send_any(op, std::move(payload), text);
+    return send_any<byte_buffer&&>(op, std::move(payload), text);
 }
 
+/// Apart, so that the way above has nothing to save on the stack for it.
 template <class Stream>
 template <class Payload>
-send_status connection_state<Stream>::send_any(opcode op, Payload&& payload, text_is text) {
+DUPLEX_NEVER_INLINE send_status connection_state<Stream>::send_any(opcode op, Payload payload, text_is text) {
     constexpr bool owned = std::is_same_v<std::remove_cvref_t<Payload>, byte_buffer>;
     // Also where the context is gone, and with it every thread that could run it.
     if (!is_open()) return send_status::not_open;
