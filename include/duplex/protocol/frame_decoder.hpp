@@ -65,8 +65,8 @@ public:
 
     /// Takes such a message of at most `limit` bytes off the front of `window`, where a frame begins there
     /// and all of it has come; false, and nothing taken, where anything else comes next, right or wrong.
-    [[nodiscard]] static bool take_whole(role self, std::span<std::byte>& window, whole_message& found,
-                                         std::size_t limit) noexcept {
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE static bool
+    take_whole(role self, std::span<std::byte>& window, whole_message& found, std::size_t limit) noexcept {
         return self == role::server ? take_whole<role::server>(window, found, limit)
                                     : take_whole<role::client>(window, found, limit);
     }
@@ -110,9 +110,10 @@ private:
         return length == max_short_length + 1 && take_longer<Self>(window, found, limit);
     }
 
-    /// The length is in the two bytes that follow, and had to be.
+    /// The length is in the two bytes that follow, and had to be. In line like the rest: what is found stays
+    /// in registers then.
     template <role Self>
-    [[nodiscard]] DUPLEX_NEVER_INLINE static bool
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE static bool
     take_longer(std::span<std::byte>& window, whole_message& found, std::size_t limit) noexcept {
         constexpr std::size_t head = frame_header_size(max_short_length + 1, Self == role::server);
         if (window.size() < head) return false;
