@@ -1,8 +1,11 @@
+#include <duplex/core/detail/sha1_instructions.hpp>
 #include <duplex/core/sha1.hpp>
 
 #include "support/catch.hpp"
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,4 +55,24 @@ TEST_CASE("digests at compile time") {
     constexpr auto digest = duplex::sha1({});
     static_assert(digest[0] == std::byte{0xDA} && digest[19] == std::byte{0x09});
     CHECK(digest == duplex::sha1({}));
+}
+
+TEST_CASE("the processor's instructions and the steps of RFC 3174 come to the same") {
+    if (!duplex::detail::has_sha1_instructions()) {
+        WARN("not run: this processor has no instructions for SHA-1");
+        return;
+    }
+    std::array<std::byte, 64> block{};
+    auto by_steps = duplex::detail::sha1_begin;
+    auto by_instructions = by_steps;
+    std::uint32_t random = 1;
+    for (int count = 0; count < 1000; ++count) {
+        for (auto& byte : block) {
+            random = random * 1664525 + 1013904223;
+            byte = static_cast<std::byte>(random >> 24);
+        }
+        duplex::detail::sha1_block(by_steps, duplex::detail::sha1_spread(block.data()));
+        duplex::detail::sha1_by_instructions(by_instructions, block.data());
+        REQUIRE(by_steps == by_instructions);
+    }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/core/base64.hpp>
+#include <duplex/core/detail/sha1_instructions.hpp>
 #include <duplex/core/endian.hpp>
 #include <duplex/core/sha1.hpp>
 
@@ -36,7 +37,7 @@ inline constexpr std::size_t handshake_key_size = 24;
     static constexpr auto second = [] {
         std::array<std::byte, 64> block{};
         store_big(block.data() + 56, std::uint64_t{size * 8});
-        return detail::sha1_spread(block.data());
+        return block;
     }();
     std::array<std::byte, 64> first{};
     const auto put = [&first](std::string_view text, std::size_t at) {
@@ -47,8 +48,14 @@ inline constexpr std::size_t handshake_key_size = 24;
     put(guid, handshake_key_size);
     first[size] = std::byte{0x80};
     auto state = detail::sha1_begin;
-    detail::sha1_block(state, detail::sha1_spread(first.data()));
-    detail::sha1_block(state, second);
+    if (detail::has_sha1_instructions()) {
+        detail::sha1_by_instructions(state, first.data());
+        detail::sha1_by_instructions(state, second.data());
+    } else {
+        static constexpr auto second_spread = detail::sha1_spread(second.data());
+        detail::sha1_block(state, detail::sha1_spread(first.data()));
+        detail::sha1_block(state, second_spread);
+    }
 
     std::array<char, 28> accept{};
     static_cast<void>(base64_encode(detail::sha1_digest(state), accept));

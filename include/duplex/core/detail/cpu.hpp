@@ -11,6 +11,7 @@ namespace duplex::detail {
 struct cpu_features {
     bool ssse3 = false;
     bool avx2 = false;
+    bool sha = false; ///< SHA-1 and SHA-256
 };
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -23,12 +24,16 @@ struct cpu_features {
     if (__get_cpuid(1, &a, &b, &c, &d) == 0) return known;
     known.ssse3 = (c & bit_SSSE3) != 0;
     // The wide registers also take an operating system that saves them.
-    if ((c & bit_OSXSAVE) == 0) return known;
-    unsigned saved = 0;
-    __asm__ __volatile__("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
-    constexpr unsigned xmm_and_ymm = 6;
-    if ((saved & xmm_and_ymm) != xmm_and_ymm || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return known;
-    known.avx2 = (b & bit_AVX2) != 0;
+    bool wide = false;
+    if ((c & bit_OSXSAVE) != 0) {
+        unsigned saved = 0;
+        __asm__ __volatile__("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+        constexpr unsigned xmm_and_ymm = 6;
+        wide = (saved & xmm_and_ymm) == xmm_and_ymm;
+    }
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return known;
+    known.avx2 = wide && (b & bit_AVX2) != 0;
+    known.sha = (b & bit_SHA) != 0;
     return known;
 }
 #else
