@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -201,6 +202,57 @@ TEST_CASE("draining cuts those at its deadline that have not ended, and counts t
     }
     CHECK(all.closed == 3);
     CHECK(all.it->peer_count() == 0);
+}
+
+TEST_CASE("a client that was refused and does not go ends with the server") {
+    const auto how = GENERATE(0, 1, 2, 3);
+    CAPTURE(how);
+    server_options options;
+    // Nobody else ends it.
+    options.connection.timeouts.close = 0s;
+    crowd all{std::move(options)};
+    all.it->on_request = [&](const server_handshake&) -> std::optional<rejection> {
+        if (how == 3) throw std::runtime_error{"no answer"};
+        return rejection{.status = 404};
+    };
+    auto& client = all.connect();
+    client.send(request_for(all.it->port()));
+    const auto answered = [&] { return client.received().ends_with("\r\n\r\n"); };
+    if (how == 3) CHECK_THROWS_AS(run_out(all.io), std::runtime_error);
+    run_until(all.io, [&] { return answered() && all.it->peer_count() == 0; });
+    int drained = 0;
+    if (how == 0)
+        all.it->stop();
+    else if (how == 1)
+        all.it->drain(30s, [&](const drain_result&) { ++drained; });
+    else
+        all.it.reset();
+    run_until(all.io, [&] { return client.ended(); });
+    client.drop();
+    run_out(all.io);
+    if (all.it) CHECK(all.it->peer_count() == 0);
+    CHECK(drained == (how == 1 ? 1 : 0));
+}
+
+TEST_CASE("may be stopped between any two steps of an opening, about which the application is asked") {
+    for (int steps = 0;; ++steps) {
+        REQUIRE(steps < 100);
+        CAPTURE(steps);
+        crowd all;
+        all.it->on_request = [](const server_handshake& request) -> std::optional<rejection> {
+            CHECK(request.target() == "/chat");
+            return std::nullopt;
+        };
+        auto& client = all.connect();
+        client.send(request_for(all.it->port()));
+        for (int i = 0; i < steps; ++i)
+            all.io.poll_one();
+        all.it->stop();
+        client.drop();
+        run_out(all.io);
+        CHECK(all.it->peer_count() == 0);
+        if (all.opened != 0) break;
+    }
 }
 
 TEST_CASE("draining what has no connections is over at once") {

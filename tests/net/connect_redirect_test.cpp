@@ -196,6 +196,7 @@ TEST_CASE("redirects are not followed unless that is asked for") {
     it.await();
     CHECK(it.error == errc::upgrade_refused);
     CHECK(it.outcome().status == 302);
+    CHECK(it.outcome().why == "server answered 302 with Location /b");
     CHECK(it.outcome().body == "old");
     CHECK(it.outcome().url == site.url());
     CHECK(site.visits() == 1);

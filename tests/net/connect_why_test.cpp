@@ -86,6 +86,12 @@ TEST_CASE("a mistake of the caller's is told as one") {
         CHECK(it.outcome().why.empty());
         CHECK(it.error == errc::subprotocol_invalid);
     }
+    SECTION("a proxy without a host") {
+        options.proxy = proxy{};
+        attempt it{io, "ws://h/", options};
+        CHECK(it.outcome().phase == phase::prepare);
+        CHECK(it.error == errc::proxy_url_invalid);
+    }
     SECTION("the environment's proxy") {
         REQUIRE(::setenv("ws_proxy", "gopher://x", 1) == 0);
         attempt it{io, "ws://h/"};

@@ -355,6 +355,44 @@ TEST_CASE("an async_send whose time is over while it waits for room is not sent"
     CHECK(one.texts() == strings{big, "patient, and waits behind it, long as it is, for the room"});
 }
 
+TEST_CASE("what does not wait for room is told its fate at once, whoever waits") {
+    const bool elsewhere = GENERATE(false, true);
+    stuck one{small_queue(overflow::wait)};
+    ending<> begun;
+    ending<> waiting;
+    ending<> refused;
+    ending<> dropped;
+    ending<> not_text;
+    ending<> not_data;
+    ending<> late;
+    ending<> urgent;
+    from(elsewhere, one, [&] {
+        one.it->async_send(std::string(26, 'b'), message_options{}, begun.handler());
+        one.it->async_send(std::string(90, 'w'), message_options{}, waiting.handler());
+        one.it->async_send(std::string(90, 'x'), message_options{.when_full = overflow::fail},
+                           refused.handler());
+        one.it->async_send(std::string(90, 'x'), message_options{.when_full = overflow::drop_newest},
+                           dropped.handler());
+        one.it->async_send("\xFF", message_options{.when_full = overflow::fail}, not_text.handler());
+        one.it->async_send(opcode::ping, {}, message_options{.when_full = overflow::fail},
+                           not_data.handler());
+        one.it->async_send(std::string(90, 'l'), message_options{.time_to_live = -1ms}, late.handler());
+        one.it->async_send("!", message_options{.priority = message_priority::urgent}, urgent.handler());
+    });
+    one.pass(1s);
+    CHECK(refused.failed_with(errc::queue_full));
+    CHECK(dropped.failed_with(errc::message_dropped));
+    CHECK(not_text.failed_with(errc::text_not_utf8));
+    CHECK(not_data.failed_with(errc::opcode_not_data));
+    CHECK(late.failed_with(errc::message_expired));
+    CHECK(begun.calls + waiting.calls + urgent.calls == 0);
+    one.let_go();
+    CHECK(begun.well());
+    CHECK(urgent.well());
+    CHECK(waiting.well());
+    CHECK(one.texts() == strings{std::string(26, 'b'), "!", std::string(90, 'w')});
+}
+
 TEST_CASE("room that a withdrawn message leaves is given to the next at once, with the time it has left") {
     stuck one{small_queue(overflow::wait)};
     ending<> begun;

@@ -189,6 +189,9 @@ TEST_CASE("a message expires at its time and not before") {
     CHECK((box.earliest() == no_deadline));
     CHECK((fates(box) == std::vector<told_fate>{{2, message_fate::expired}, {1, message_fate::expired}}));
     CHECK((order(box) == std::vector<octets>{"for ever"}));
+    put(box, "too late", {.time_to_live = -1ms, .tag = 3}, time_point{} + 20ms);
+    CHECK(box.expire(time_point{} + 20ms));
+    CHECK((fates(box) == std::vector<told_fate>{{3, message_fate::expired}}));
     put(box, "a very long life", {.time_to_live = std::chrono::milliseconds::max()});
     CHECK((box.earliest() == no_deadline));
 }

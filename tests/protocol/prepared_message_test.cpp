@@ -43,12 +43,14 @@ TEST_CASE("text that is not UTF-8 is not prepared; binary may be anything") {
     CHECK(text.frame().empty());
     CHECK(text.payload().empty());
     CHECK(text.owner() == nullptr);
+    CHECK(text.why_not() == send_status::text_not_utf8);
     CHECK(prepared_message::binary(view("\xff")));
 }
 
 TEST_CASE("a prepared message that was not made holds nothing") {
     const prepared_message none;
     CHECK(!none);
+    CHECK(none.why_not() == send_status::opcode_not_data);
     CHECK(none.frame().empty());
     CHECK(none.payload().empty());
 }

@@ -24,8 +24,9 @@ struct limits {
     /// been handed on to the transport's queue are not counted: `commit_bytes` bounds them.
     std::size_t queue_messages = std::size_t{1} << 20;
     /// Where messages wait their turn: bytes of the transport's queue beyond which nothing is handed on to
-    /// it. What has been can't be dropped, replaced or overtaken by other messages any more. A message longer
-    /// than that is handed on when the queue is empty.
+    /// it. What has been can't be dropped for want of room, replaced or overtaken by other messages any more;
+    /// only `close_how::at_once` takes it back. A message longer than that is handed on when the queue is
+    /// empty.
     std::size_t commit_bytes = std::size_t{64} << 10;
 
     bool operator==(const limits&) const = default;
@@ -38,8 +39,9 @@ struct budget_limits {
     /// Bytes of messages that are being put together out of pieces, or inflated. Passed:
     /// `errc::budget_full`, Close 1013.
     std::size_t receive_bytes = std::size_t{256} << 20;
-    /// Opening handshakes under way. Reached: a server accepts no further connection until one is over. A few
-    /// that never say a word must not keep all others out for `timeouts::handshake`, so there are many.
+    /// Opening handshakes under way, one that was refused until its client has gone, at most `timeouts::close`
+    /// later. Reached: a server accepts no further connection until one is over. A few that never say a word
+    /// must not keep all others out for `timeouts::handshake`, so there are many.
     std::size_t handshakes = 8192;
 
     bool operator==(const budget_limits&) const = default;
@@ -72,8 +74,8 @@ struct timeouts {
     duration handshake{10'000};
     /// Without a received byte for this long, a Ping is sent.
     duration ping_interval{30'000};
-    /// From the writing of a Ping to any received byte; then the connection is failed with
-    /// `errc::pong_timeout`.
+    /// From the writing of a Ping to any received byte; then the connection fails with `errc::pong_timeout`:
+    /// a Close is sent (1011), and it ends with the peer's or after `close`.
     duration pong{20'000};
     /// Without a received message for this long, the connection is closed with 1001 (off by default).
     duration idle{0};

@@ -53,6 +53,7 @@ private:
     static void decide(std::unique_ptr<server_peer> self, std::error_code error);
     static void opened(std::unique_ptr<server_peer> self, std::error_code error);
     static void apologise(std::unique_ptr<server_peer> self);
+    static void refused(std::unique_ptr<server_peer> self, std::error_code error);
     static void run(std::unique_ptr<server_peer> self);
     static void ended(std::unique_ptr<server_peer> self, std::error_code error);
 
@@ -85,6 +86,7 @@ private:
     server_peer* previous_ = nullptr;
     tcp_connection<> connection_; ///< none where a callback has moved it away
     bool opened_ = false;
+    bool has_place_ = true;   ///< counts in `server::peer_count` and `server_options::max_connections`
     bool counted_ = false;    ///< among those that have ended
     bool open_threw_ = false; ///< `on_open` did, and what it should have prepared is missing
 };
@@ -245,10 +247,16 @@ private:
     void unlink(server_peer& gone) noexcept {
         (gone.previous_ ? gone.previous_->next_ : first_) = gone.next_;
         if (gone.next_) gone.next_->previous_ = gone.previous_;
+        give_place(gone);
+        if (closed_ && !first_) all_ended();
+    }
+
+    /// It counts no longer.
+    void give_place(server_peer& gone) noexcept {
+        if (!std::exchange(gone.has_place_, false)) return;
         // Who sees it go has seen all of it: `server::peer_count`.
         core_->peers.fetch_sub(1, std::memory_order_release);
         core_->give_place();
-        if (closed_ && !first_) all_ended();
     }
 
     intrusive_ptr<server_core> core_;
@@ -294,6 +302,8 @@ inline void server_peer::serve(std::unique_ptr<server_peer> self) {
 inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_code error) {
     auto& connection = self->connection_;
     auto& core = self->core();
+    // It may have been ended meanwhile.
+    if (!error && !connection.request()) error = errc::aborted;
     if (error || core.gone) return opened(std::move(self), error);
     struct on_exit {
         std::unique_ptr<server_peer>& self;
@@ -316,7 +326,15 @@ inline void server_peer::decide(std::unique_ptr<server_peer> self, std::error_co
 DUPLEX_RARE inline void server_peer::apologise(std::unique_ptr<server_peer> self) {
     auto& connection = self->connection_;
     self->core().census.count([](server_counters& all) { ++all.refused.failed; });
-    connection.async_reject(500, {}, {}, step{std::move(self), [](auto, auto) {}});
+    connection.async_reject(500, {}, {}, step{std::move(self), &refused});
+}
+
+/// The client reads its answer and goes. It is no connection any more, but stays here until then, so that the
+/// end of the server is its end, too.
+DUPLEX_RARE inline void server_peer::refused(std::unique_ptr<server_peer> self, std::error_code) {
+    auto& connection = self->connection_;
+    self->shard_->give_place(*self);
+    connection.async_close(step{std::move(self), [](auto, auto) {}});
 }
 
 inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_code error) {
@@ -325,10 +343,12 @@ inline void server_peer::opened(std::unique_ptr<server_peer> self, std::error_co
     if (core.gone.load(std::memory_order_relaxed)) return;
     if (error) {
         // An answer that can't be sent: nothing of it has left.
-        if (self->connection_.request())
+        if (self->connection_.request()) {
             apologise(std::move(self));
-        else
+        } else {
             self->count_refused(error);
+            refused(std::move(self), error);
+        }
         return core.report(error);
     }
     core.census.count([&](server_counters& all) {
@@ -379,18 +399,21 @@ inline void server_peer::run(std::unique_ptr<server_peer> self) {
 
 inline void server_peer::ended(std::unique_ptr<server_peer> self, std::error_code) {
     auto& core = self->core();
-    const auto* result = self->connection_ ? self->connection_.result() : nullptr;
+    const bool here = static_cast<bool>(self->connection_);
+    const auto* const known = here ? self->connection_.result() : nullptr;
+    const close_result without_memory{.error = errc::out_of_memory};
+    const auto& result = known ? *known : without_memory;
     core.census.count([&](server_counters& all) {
-        if (result) {
-            count_closed(all.closed, *result);
+        if (here) {
+            count_closed(all.closed, result);
             all.ended_traffic += self->connection_.counters();
         } else {
             ++all.taken_over;
         }
     });
     self->counted_ = true;
-    if (core.on_close && result && !core.gone.load(std::memory_order_relaxed))
-        core.on_close(self->connection_, *result);
+    if (core.on_close && here && !core.gone.load(std::memory_order_relaxed))
+        core.on_close(self->connection_, result);
 }
 
 } // namespace detail

@@ -235,9 +235,8 @@ private:
     void opened(std::error_code error) {
         if (!done_) return;
         const auto* answer = connection_.opening_outcome();
-        if (error != errc::upgrade_refused || options_.max_redirects == 0 || !is_redirect(answer->status))
-            return finish(error);
-        error = go_elsewhere(*answer);
+        if (error != errc::upgrade_refused || !is_redirect(answer->status)) return finish(error);
+        if (options_.max_redirects != 0) error = go_elsewhere(*answer);
         if (!error) {
             connection_ = {};
             return start();

@@ -35,7 +35,8 @@ class connect_operation;
 } // namespace detail
 
 /// A reference to a connection that any thread may hold, copy and use, however long the connection lives: it
-/// keeps memory, not the connection. All functions: any thread.
+/// keeps memory, not the connection. All functions: any thread. It may outlive the context; while that is
+/// being destroyed no other thread may use it.
 template <class Stream>
 class connection_handle {
 public:
@@ -410,8 +411,8 @@ public:
     [[nodiscard]] duplex::latency latency() { return state_->measured(); }
 
     /// Closes and completes when the transport has ended, at the latest after `timeouts::close`. What still
-    /// comes is dropped unless a read is under way. Handler: `void(std::error_code)`; none for an orderly
-    /// end.
+    /// comes is dropped unless a read is under way. Of a connection that was refused: when its client has
+    /// gone. Handler: `void(std::error_code)`; none for an orderly end.
     template <class Token>
     auto async_close(close_code code, std::string_view reason, close_how how, Token&& token);
     template <class Token>

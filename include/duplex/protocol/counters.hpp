@@ -7,7 +7,8 @@ namespace duplex {
 
 /// What has gone through a session since it was made: the opening handshake is not in it. What is sent counts
 /// as a message or frame once it is handed on to the transport's queue, as bytes once the transport has
-/// taken them; what is received, once it was found whole and right.
+/// taken them, so that what `close_how::at_once` takes back from there is counted as a message; what is
+/// received, once it was found whole and right.
 struct session_counters {
     std::uint64_t bytes_in = 0;  ///< received, framing included; with TLS, what is in it
     std::uint64_t bytes_out = 0; ///< taken by the transport, framing included

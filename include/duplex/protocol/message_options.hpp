@@ -31,7 +31,8 @@ enum class message_priority : std::uint8_t {
 struct message_options {
     compression how = compression::automatic;
     overflow when_full = overflow::by_default;
-    /// Where so much time has passed before its first byte is handed on, the message is dropped. Zero: never.
+    /// Where so much time has passed before its first byte is handed on, the message is dropped. Zero: never;
+    /// less: it is not to wait at all.
     std::chrono::milliseconds time_to_live{0};
     /// Of the messages with the same key the latest counts: one that has not begun to leave is replaced, in
     /// its place where both have the same priority. Zero: none.

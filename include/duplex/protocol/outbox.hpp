@@ -33,6 +33,15 @@ struct outgoing {
     const prepared_message* prepared = nullptr; ///< whose payload it is, if any
 };
 
+namespace detail {
+
+/// When a message that is sent now is not to be sent any more.
+[[nodiscard]] inline time_point end_of_time_to_live(time_point now, const message_options& options) noexcept {
+    return options.time_to_live.count() < 0 ? now : deadline_after(now, options.time_to_live);
+}
+
+} // namespace detail
+
 /// Messages that wait to be handed on to the send queue, where they can still be dropped, replaced, put in
 /// order or withdrawn; and the fates of those that somebody asked for, from the first byte to the end. Each
 /// message with a tag has one fate, and telling it takes no memory.
@@ -106,7 +115,7 @@ public:
         item_ptr made{new (std::nothrow) item};
         if (made) {
             made->options = options;
-            made->expires = deadline_after(now, options.time_to_live);
+            made->expires = detail::end_of_time_to_live(now, options);
         }
         return made;
     }

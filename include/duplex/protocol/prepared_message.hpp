@@ -47,6 +47,14 @@ public:
     }
 
     [[nodiscard]] explicit operator bool() const noexcept { return encoded_ != nullptr; }
+    /// What sending it says where there is nothing to send.
+    [[nodiscard]] send_status why_not() const noexcept {
+        switch (error_) {
+        case errc::text_not_utf8: return send_status::text_not_utf8;
+        case errc::out_of_memory: return send_status::out_of_memory;
+        default: return send_status::opcode_not_data; // it was never made
+        }
+    }
     [[nodiscard]] opcode op() const noexcept { return op_; }
 
     /// The frame as a server sends it. Valid as long as any copy of this message.

@@ -386,7 +386,6 @@ private:
     send_status push_frame(opcode op, bool fin, std::size_t size, Push push, std::uint8_t rsv = 0) noexcept;
     [[nodiscard]] send_status check_message(opcode op, std::span<const std::byte> payload,
                                             text_is text) const noexcept;
-    [[nodiscard]] static send_status why_not(const prepared_message& message) noexcept;
     [[nodiscard]] static outgoing to_send(const prepared_message& message) noexcept;
     send_status send_with(const outgoing& message, const message_options& options, text_is text) noexcept;
     send_status send_in_turn(opcode op, std::span<const std::byte> payload, compression how,

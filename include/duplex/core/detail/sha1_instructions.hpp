@@ -20,8 +20,13 @@ __attribute__((target("sha"))) inline void sha1_by_instructions(std::array<std::
                                                                 const std::byte* block) noexcept {
     // They want the first of four words in the highest place.
     using four = int __attribute__((vector_size(16)));
+    using unsigned_four = unsigned __attribute__((vector_size(16)));
     const auto put = [](std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
         return four{static_cast<int>(d), static_cast<int>(c), static_cast<int>(b), static_cast<int>(a)};
+    };
+    const auto sum = [](four a, four b) {
+        return reinterpret_cast<four>(reinterpret_cast<unsigned_four>(a) +
+                                      reinterpret_cast<unsigned_four>(b));
     };
     std::array<four, 20> w;
     for (std::size_t i = 0; i < 4; ++i) {
@@ -36,7 +41,7 @@ __attribute__((target("sha"))) inline void sha1_by_instructions(std::array<std::
     const four begin_e = put(state[4], 0, 0, 0);
     four abcd = begin;
     four before = begin;
-    four added = begin_e + w[0];
+    four added = sum(begin_e, w[0]);
     // E is what A was four steps ago, turned.
     for (std::size_t i = 0; i < 20; ++i) {
         if (i != 0) added = __builtin_ia32_sha1nexte(before, w[i]);
@@ -48,7 +53,7 @@ __attribute__((target("sha"))) inline void sha1_by_instructions(std::array<std::
         default: abcd = __builtin_ia32_sha1rnds4(abcd, added, 3); break;
         }
     }
-    const four end = begin + abcd;
+    const four end = sum(begin, abcd);
     const four end_e = __builtin_ia32_sha1nexte(before, begin_e);
     for (std::size_t i = 0; i < 4; ++i)
         state[i] = static_cast<std::uint32_t>(end[3 - i]);

@@ -21,9 +21,11 @@ class proxy_dialogue {
 public:
     enum class progress : std::uint8_t { need_more, send, done };
 
-    /// Errors: what is wrong with the host, the port or the login.
+    /// Errors: what is wrong with the host, the port or the login; `errc::proxy_url_invalid` for a proxy
+    /// without a host.
     [[nodiscard]] std::error_code start(const proxy& through, std::string_view host, std::uint16_t port,
                                         const std::string& user_agent, const http_limits& limits) {
+        if (through.host.empty()) return errc::proxy_url_invalid;
         if (through.kind == proxy_kind::socks5)
             return socks_.emplace().start(host, port, {through.user, through.password});
         proxy_connect_options options;

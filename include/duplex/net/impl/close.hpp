@@ -11,11 +11,14 @@ void connection_state<Stream>::close_then(close_code code, std::string_view reas
                                           listed_waiter<std::error_code>& done) {
     auto error = check_close(code, reason);
     if (!error && !may_wait()) error = errc::out_of_memory;
-    if (!error) error = opening_ ? make_error_code(errc::not_open) : close(code, reason, how);
+    // The refused peer is given its time to read the answer.
+    const bool refused = opening_ && opening_->refused;
+    if (!error && !refused) error = opening_ ? make_error_code(errc::not_open) : close(code, reason, how);
     if (error) return done.complete(completion::post, error);
     if (is_.ended)
         return done.complete(completion::post, ended_cleanly() ? std::error_code{} : final_error());
     waiting()->closes.push_back(done);
+    if (refused) return;
     if (is_.batch_out) end_batch();
     schedule_flush();
     // Without a reader what still comes is dropped, up to the peer's Close.
@@ -109,11 +112,10 @@ void connection_state<Stream>::remember(std::error_code of_transport) noexcept {
 }
 
 template <class Stream>
-close_result& connection_state<Stream>::result() {
-    auto& end = with_seldom().end;
-    if (!end) end = std::make_unique<ending>();
-    auto& found = end->result;
-    return found ? *found : found.emplace();
+close_result* connection_state<Stream>::result() noexcept {
+    if (!have(&seldom::end)) return nullptr;
+    auto& found = how_it_ended()->result;
+    return found ? &*found : &found.emplace();
 }
 
 template <class Stream>
@@ -140,14 +142,20 @@ void connection_state<Stream>::end() {
     traits::close(stream_);
     service_->cancel(*this);
     drain_inbox();
-    if (!result_if_any() && !opening_)
-        result().error = session_.error() == errc::closed ? make_error_code(errc::aborted) : session_error();
-    if (!opening_ && session_.counters().closes_out != 0 && result().begun_by == initiator::neither)
-        result().begun_by = initiator::self;
+    if (!opening_) {
+        const bool known = result_if_any() != nullptr;
+        if (auto* const told = result()) {
+            if (!known)
+                told->error =
+                    session_.error() == errc::closed ? make_error_code(errc::aborted) : session_error();
+            if (session_.counters().closes_out != 0 && told->begun_by == initiator::neither)
+                told->begun_by = initiator::self;
+        }
+    }
     const auto error = final_error();
     if (opening_ && opening_->waiting)
         std::exchange(opening_->waiting, nullptr)->complete(completion::post, make_error_code(errc::aborted));
-    const bool clean = ended_cleanly() && !result().error;
+    const bool clean = ended_well();
     session_.lose_output();
     end_wishes(error);
     end_reader();
@@ -169,7 +177,8 @@ void connection_state<Stream>::abort() noexcept {
     if (is_.ended) return;
     if (!opening_) {
         session_.fail(errc::aborted);
-        if (!ended_cleanly()) result().error = errc::aborted;
+        if (!ended_cleanly())
+            if (auto* const told = result()) told->error = errc::aborted;
     }
     end();
 }

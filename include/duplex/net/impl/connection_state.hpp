@@ -212,6 +212,8 @@ public:
         const auto* known = result_if_any();
         return known && known->was_clean;
     }
+    /// The same, and nothing was wrong before.
+    [[nodiscard]] bool ended_well() const noexcept { return ended_cleanly() && !result_if_any()->error; }
 
     void on_deadline() override;
     void on_shutdown() noexcept override;
@@ -433,6 +435,7 @@ private:
     }
     template <class Payload>
     send_status send_any(opcode op, Payload payload, text_is text);
+    void was_sent(listed_waiter<std::error_code>& done, send_status status);
     send_status queued(send_status status);
     void await_sent(send_status status, listed_waiter<std::error_code>& done);
     send_status send_from_elsewhere(std::unique_ptr<inbox_item>& item);
@@ -484,7 +487,8 @@ private:
     void update_deadline();
     void on_tick();
     void remember(std::error_code of_transport) noexcept;
-    [[nodiscard]] close_result& result();
+    /// Null where there is no memory for it.
+    [[nodiscard]] close_result* result() noexcept;
     [[nodiscard]] std::error_code session_error() const noexcept;
 
     receive_lease lease_; ///< the window, while a batch is looked at or a stream reads into it

@@ -110,28 +110,34 @@ void connection_state<Stream>::send_in_turn(std::unique_ptr<inbox_item> item) {
     if (done.key == withdrawn) return done.complete(completion::post, asio::error::operation_aborted);
     send_wishes* const with = wishes();
     if (with == nullptr) return done.complete(completion::post, errc::out_of_memory);
-    if (done.key == 0) done.key = item->options.tag = own_tag | ++with->tags;
+    done.key = item->options.tag = own_tag | ++with->tags;
     time_runs(item->options);
-    // Those that wait for room go first.
+    // Whoever waits for room waits behind those that do already.
+    const bool waits = session_.when_full(item->options) == overflow::wait &&
+                       item->options.priority == message_priority::normal;
     auto status = send_status::would_wait;
-    if (with->for_room.empty())
+    if (!waits || with->for_room.empty())
         status = session_.send(item->op, std::move(item->payload), item->options, item->text);
     if (status == send_status::would_wait)
         await_room(std::move(item));
-    else if (accepted(status))
-        with->sent.push_back(done);
     else
-        done.complete(completion::post, status == send_status::dropped
-                                            ? make_error_code(errc::message_dropped)
-                                            : to_error_code(status));
+        was_sent(done, status);
     (void)queued(status);
+}
+
+/// Whoever waits for the fate of a message hears of it later, or now that there is none to wait for.
+template <class Stream>
+void connection_state<Stream>::was_sent(listed_waiter<std::error_code>& done, send_status status) {
+    if (accepted(status)) return seldom_->wishes->sent.push_back(done);
+    done.complete(completion::post, status == send_status::dropped ? make_error_code(errc::message_dropped)
+                                                                   : to_error_code(status));
 }
 
 /// Its time runs while it waits for room as it does while it waits its turn.
 template <class Stream>
 void connection_state<Stream>::await_room(std::unique_ptr<inbox_item> item) {
     auto& with = *seldom_->wishes;
-    item->expires = deadline_after(service_->precise_now(), item->options.time_to_live);
+    item->expires = end_of_time_to_live(service_->precise_now(), item->options);
     with.earliest = std::min(with.earliest, item->expires);
     with.for_room.push_back(std::move(item));
     update_deadline();
@@ -144,15 +150,19 @@ void connection_state<Stream>::expire_waiting(time_point now) {
     if (now < with.earliest) return;
     with.earliest = no_deadline;
     room_queue left;
+    room_queue over;
     while (auto item = with.for_room.pop_front()) {
         if (item->expires <= now) {
-            item->sent->complete(completion::post, errc::message_expired);
+            over.push_back(std::move(item));
             continue;
         }
         with.earliest = std::min(with.earliest, item->expires);
         left.push_back(std::move(item));
     }
     with.for_room.swap(left);
+    // A handler's allocator may throw.
+    while (const auto item = over.pop_front())
+        item->sent->complete(completion::post, errc::message_expired);
 }
 
 /// There may be room again for those that wait for some.
@@ -165,15 +175,14 @@ void connection_state<Stream>::give_room() {
     session_.at(now);
     while (!waiting.empty() && session_.is_open()) {
         auto& first = *waiting.front();
+        // Others may have been sent since it came.
+        first.sent->key = first.options.tag = own_tag | ++seldom_->wishes->tags;
         if (first.expires != no_deadline)
             first.options.time_to_live = std::chrono::ceil<timeouts::duration>(first.expires - now);
         const auto status = session_.send(first.op, std::move(first.payload), first.options, first.text);
         if (status == send_status::would_wait) return;
         const auto item = waiting.pop_front();
-        if (accepted(status))
-            seldom_->wishes->sent.push_back(*item->sent);
-        else
-            item->sent->complete(completion::post, to_error_code(status));
+        was_sent(*item->sent, status);
         if (!is_.writing) schedule_flush();
     }
 }
@@ -242,8 +251,7 @@ void connection_state<Stream>::end_reader() {
     const bool tells =
         reader_->takes_fates && !is_.released && seldom_ && seldom_->wishes && seldom_->wishes->has_fates();
     if (tells) return defer();
-    const bool clean = ended_cleanly() && !result().error;
-    retire_reader(reader_->whole_life && clean ? std::error_code{} : final_error());
+    retire_reader(reader_->whole_life && ended_well() ? std::error_code{} : final_error());
 }
 
 template <class Stream>

@@ -339,18 +339,19 @@ void connection_state<Stream>::on_event(const event& found) {
     }
     case event::kind::closed: {
         open_.store(false, std::memory_order_release);
-        auto& end = result();
-        end.code = found.code;
-        end.reason = found.text();
-        end.was_clean = true;
-        end.begun_by = found.answered ? initiator::peer : initiator::self;
-        // A deadline of ours may have begun the closing.
-        if (session_.error() != errc::closed) end.error = session_.error();
+        if (auto* const end = result()) {
+            end->code = found.code;
+            (void)nothrow([&] { end->reason = found.text(); });
+            end->was_clean = true;
+            end->begun_by = found.answered ? initiator::peer : initiator::self;
+            // A deadline of ours may have begun the closing.
+            if (session_.error() != errc::closed) end->error = session_.error();
+        }
         return;
     }
     case event::kind::failed:
         open_.store(false, std::memory_order_release);
-        result().error = session_error();
+        if (auto* const end = result()) end->error = session_error();
         return;
     default: return;
     }

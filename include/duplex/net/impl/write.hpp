@@ -77,9 +77,7 @@ send_status connection_state<Stream>::send_prepared(const prepared_message& mess
 /// Checks on the calling thread what can be checked there, so that the caller hears of it.
 template <class Stream>
 send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_item>& item) {
-    if (item->what == inbox_item::kind::prepared && !item->prepared)
-        return item->prepared.error() == errc::text_not_utf8 ? send_status::text_not_utf8
-                                                             : send_status::out_of_memory;
+    if (item->what == inbox_item::kind::prepared && !item->prepared) return item->prepared.why_not();
     const auto payload = item->what == inbox_item::kind::prepared ? item->prepared.payload()
                                                                   : std::as_const(item->payload).bytes();
     if (item->op != opcode::text && item->op != opcode::binary) return send_status::opcode_not_data;

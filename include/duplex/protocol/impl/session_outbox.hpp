@@ -19,10 +19,6 @@ inline send_status session::check_message(opcode op, std::span<const std::byte> 
 }
 
 /// Why a message that was not prepared is not sent.
-inline send_status session::why_not(const prepared_message& message) noexcept {
-    return message.error() == errc::text_not_utf8 ? send_status::text_not_utf8 : send_status::out_of_memory;
-}
-
 inline outgoing session::to_send(const prepared_message& message) noexcept {
     return {.op = message.op(), .how = message.how(), .payload = message.payload(), .prepared = &message};
 }
@@ -48,7 +44,7 @@ DUPLEX_RARE inline send_status session::send_in_turn(opcode op, byte_buffer& pay
 }
 
 inline send_status session::send(const prepared_message& message, const message_options& options) noexcept {
-    if (!message) return why_not(message);
+    if (!message) return message.why_not();
     return send_with(to_send(message), options, text_is::utf8);
 }
 

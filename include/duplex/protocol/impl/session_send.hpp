@@ -177,7 +177,7 @@ inline send_status session::send_back(opcode op, std::span<const std::byte> payl
 }
 
 inline send_status session::send(const prepared_message& message) noexcept {
-    if (!message) return why_not(message);
+    if (!message) return message.why_not();
     // Its text was checked when it was made.
     const auto payload = message.payload();
     if (self_ == role::client)
