@@ -39,9 +39,9 @@ struct budget_limits {
     /// Bytes of messages that are being put together out of pieces, or inflated. Passed:
     /// `errc::budget_full`, Close 1013.
     std::size_t receive_bytes = std::size_t{256} << 20;
-    /// Opening handshakes under way, one that was refused until its client has gone, at most `timeouts::close`
-    /// later. Reached: a server accepts no further connection until one is over. A few that never say a word
-    /// must not keep all others out for `timeouts::handshake`, so there are many.
+    /// Opening handshakes under way, one that was refused until its client has gone, at most
+    /// `timeouts::close` later. Reached: a server accepts no further connection until one is over. A few that
+    /// never say a word must not keep all others out for `timeouts::handshake`, so there are many.
     std::size_t handshakes = 8192;
 
     bool operator==(const budget_limits&) const = default;

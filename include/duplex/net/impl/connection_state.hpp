@@ -212,7 +212,6 @@ public:
         const auto* known = result_if_any();
         return known && known->was_clean;
     }
-    /// The same, and nothing was wrong before.
     [[nodiscard]] bool ended_well() const noexcept { return ended_cleanly() && !result_if_any()->error; }
 
     void on_deadline() override;
@@ -487,8 +486,7 @@ private:
     void update_deadline();
     void on_tick();
     void remember(std::error_code of_transport) noexcept;
-    /// Null where there is no memory for it.
-    [[nodiscard]] close_result* result() noexcept;
+    [[nodiscard]] close_result* result() noexcept; ///< null without memory for it
     [[nodiscard]] std::error_code session_error() const noexcept;
 
     receive_lease lease_; ///< the window, while a batch is looked at or a stream reads into it
