@@ -228,6 +228,10 @@ TEST_CASE("a client that was refused and does not go ends with the server") {
     else
         all.it.reset();
     run_until(all.io, [&] { return client.ended(); });
+    // The client has not gone, and yet there is nothing left to run.
+    for (int i = 0; i < 100 && !all.io.stopped(); ++i)
+        all.io.poll();
+    CHECK(all.io.stopped());
     client.drop();
     run_out(all.io);
     if (all.it) CHECK(all.it->peer_count() == 0);

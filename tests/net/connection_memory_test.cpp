@@ -115,6 +115,25 @@ TEST_CASE("an async_send with wishes that finds no memory ends, or threw, and it
     }
 }
 
+TEST_CASE("the end of a connection needs no memory") {
+    const bool aborted = GENERATE(true, false);
+    CAPTURE(aborted);
+    for (long enough = 0; enough < many; ++enough) {
+        CAPTURE(enough);
+        running_pair pair;
+        {
+            const scarce_memory memory{enough, 1};
+            if (aborted)
+                pair.server.abort();
+            else
+                pair.server = {};
+        }
+        pair.run();
+        CHECK(pair.server_end.calls == 1);
+        CHECK(pair.client_end.calls == 1);
+    }
+}
+
 TEST_CASE("a Close that finds no memory leaves the connection open, to be closed again") {
     running_pair pair;
     std::error_code error;
