@@ -236,7 +236,10 @@ private:
         if (!done_) return;
         const auto* answer = connection_.opening_outcome();
         if (error != errc::upgrade_refused || !is_redirect(answer->status)) return finish(error);
-        if (options_.max_redirects != 0) error = go_elsewhere(*answer);
+        // Where nobody wants to go elsewhere the server's words say more than that it does not say where.
+        const bool follows = options_.max_redirects != 0;
+        if (!follows && !answer->headers.find("Location")) return finish(error);
+        if (follows) error = go_elsewhere(*answer);
         if (!error) {
             connection_ = {};
             return start();
