@@ -363,8 +363,9 @@ public:
     /// Queues a message (text by default) and completes when its fate is known. The payload is copied first.
     /// Handler: `void(std::error_code)`: none where the transport has taken all of it, or why it was refused
     /// or lost; `errc::message_dropped`, `message_replaced`, `message_expired` where its options, or those
-    /// of another, call for it. With `overflow::wait` it waits for room. A tag is not looked at. Cancelled
-    /// before it has begun to leave, a message with options is not sent. Any thread.
+    /// of another, call for it. With `overflow::wait` it waits for room, a normal one behind those that do;
+    /// all else is sent or refused at once. A tag is not looked at. Cancelled before it has begun to leave, a
+    /// message with options is not sent. Any thread.
     template <class Token>
     auto async_send(std::string_view text, Token&& token) {
         return async_send(text, message_options{}, std::forward<Token>(token));

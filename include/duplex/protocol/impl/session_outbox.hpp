@@ -18,7 +18,6 @@ inline send_status session::check_message(opcode op, std::span<const std::byte> 
     return send_status::ok;
 }
 
-/// Why a message that was not prepared is not sent.
 inline outgoing session::to_send(const prepared_message& message) noexcept {
     return {.op = message.op(), .how = message.how(), .payload = message.payload(), .prepared = &message};
 }
