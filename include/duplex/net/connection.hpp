@@ -35,8 +35,7 @@ class connect_operation;
 } // namespace detail
 
 /// A reference to a connection that any thread may hold, copy and use, however long the connection lives: it
-/// keeps memory, not the connection. All functions: any thread. It may outlive the context; while that is
-/// being destroyed no other thread may use it.
+/// keeps memory, not the connection. All functions: any thread, but while its context is being destroyed.
 template <class Stream>
 class connection_handle {
 public:
