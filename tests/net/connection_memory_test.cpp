@@ -18,6 +18,7 @@
 
 using namespace duplex;
 using namespace duplex::testing;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -86,7 +87,6 @@ TEST_CASE("an operation that finds no memory for those that wait says so, and le
 }
 
 TEST_CASE("an async_send with wishes that finds no memory ends, or threw, and its handler is not kept") {
-    using namespace std::chrono_literals;
     const bool from_here = GENERATE(true, false);
     const auto alive = std::make_shared<int>(0);
     for (long enough = 0; enough < many; ++enough) {
@@ -115,22 +115,44 @@ TEST_CASE("an async_send with wishes that finds no memory ends, or threw, and it
     }
 }
 
-TEST_CASE("the end of a connection needs no memory") {
-    const bool aborted = GENERATE(true, false);
-    CAPTURE(aborted);
+TEST_CASE("the end of a connection needs no memory, and who waits for something is told") {
+    enum class way { abort, destroy, destroy_closing };
+    const auto how = GENERATE(way::abort, way::destroy, way::destroy_closing);
+    const bool from_here = GENERATE(true, false);
+    CAPTURE(int(how), from_here);
     for (long enough = 0; enough < many; ++enough) {
         CAPTURE(enough);
+        ending<> sent;
+        ending<std::chrono::nanoseconds> pinged;
+        ending<> drained;
+        ending<> closed;
         running_pair pair;
-        {
+        // Nothing more goes out.
+        pair.server.stream().capacity(1);
+        pair.server.async_send("sent", sent.handler());
+        pair.server.async_ping(pinged.handler());
+        pair.server.async_drain(drained.handler());
+        if (how == way::destroy_closing) pair.server.async_close(closed.handler());
+        pair.run();
+        const auto end = [&] {
             const scarce_memory memory{enough, 1};
-            if (aborted)
+            if (how == way::abort)
                 pair.server.abort();
             else
                 pair.server = {};
-        }
+        };
+        if (from_here)
+            inside(pair.io, end);
+        else
+            end();
         pair.run();
+        pair.pass(10s);
         CHECK(pair.server_end.calls == 1);
         CHECK(pair.client_end.calls == 1);
+        CHECK(sent.calls == 1);
+        CHECK(pinged.calls == 1);
+        CHECK(drained.calls == 1);
+        CHECK(closed.calls == (how == way::destroy_closing ? 1 : 0));
     }
 }
 

@@ -249,7 +249,7 @@ TEST_CASE_METHOD(fixture,
         CHECK(used.live == 1);
         run_ready(context);
         CHECK(live_in_call == 0);
-        CHECK(used.allocations == 2);
+        CHECK(used.allocations == 1);
     }
     SECTION("when it is aborted") {
         here.close();

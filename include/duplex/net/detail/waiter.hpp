@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/net/detail/asio_compat.hpp>
+#include <duplex/net/detail/operation_memory.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -205,17 +206,19 @@ class waiter_op final : public Base {
         std::conditional_t<has_executor, asio::executor_work_guard<handler_executor>, no_work>;
     /// One that lasts would keep a larger block from those that come and go.
     using own_allocator = std::conditional_t<lasting<Base>, std::allocator<void>, default_allocator>;
-    using allocator = typename std::allocator_traits<
-        asio::associated_allocator_t<Handler, own_allocator>>::template rebind_alloc<waiter_op>;
-    using allocator_traits = std::allocator_traits<allocator>;
+    using allocator = asio::associated_allocator_t<Handler, own_allocator>;
+    using bound = bound_handler<Handler, decltype(std::declval<Base&>().arguments(std::declval<Args>()...))>;
+    using posted = std::conditional_t<has_executor, posted_handler<handler_executor, bound>, bound>;
+    /// Known where the waiter is complete.
+    template <class Op>
+    using memory_of = operation_memory<Op, posted, allocator>;
 
 public:
     /// Allocates with the handler's allocator. `more` goes to the base.
     template <class... More>
     static waiter_op* make(Handler&& handler, const IoExecutor& executor, More&&... more) {
-        allocator alloc{asio::get_associated_allocator(handler, own_allocator{})};
-        waiter_op* at = allocator_traits::allocate(alloc, 1);
-        return ::new (static_cast<void*>(at))
+        const allocator from{asio::get_associated_allocator(handler, own_allocator{})};
+        return ::new (memory_of<waiter_op>::allocate(from))
             waiter_op(std::move(handler), executor, std::forward<More>(more)...);
     }
 
@@ -231,27 +234,32 @@ public:
     }
 
     void complete(completion how, Args... args) override {
+        using memory = memory_of<waiter_op>;
         disconnect();
-        allocator alloc{asio::get_associated_allocator(handler_, own_allocator{})};
-        auto io_work = std::move(io_work_);
+        const allocator from{get_allocator()};
+        const auto io_work = std::move(io_work_);
         const handler_executor executor{asio::get_associated_executor(handler_, io_work.get_executor())};
         auto handler_work = std::move(handler_work_);
         auto arguments = Base::arguments(std::move(args)...);
-        bound_handler<Handler, decltype(arguments)> bound{std::move(handler_), std::move(arguments)};
-        free(alloc);
-        if (how == completion::dispatch)
-            asio::dispatch(executor, std::move(bound));
-        else if constexpr (!has_executor)
-            asio::post(executor, std::move(bound));
-        else
-            asio::post(io_work.get_executor(), posted_handler{std::move(handler_work), std::move(bound)});
+        bound call{std::move(handler_), std::move(arguments)};
+        this->~waiter_op();
+        if (how == completion::dispatch) {
+            memory::free(from, this);
+            asio::dispatch(executor, std::move(call));
+        } else if constexpr (has_executor) {
+            memory::post(io_work.get_executor(), posted{std::move(handler_work), std::move(call)}, from,
+                         this);
+        } else {
+            memory::post(io_work.get_executor(), std::move(call), from, this);
+        }
     }
 
     void abandon() noexcept override {
         disconnect();
-        allocator alloc{asio::get_associated_allocator(handler_, own_allocator{})};
+        const allocator from{get_allocator()};
         [[maybe_unused]] Handler dying{std::move(handler_)};
-        free(alloc);
+        this->~waiter_op();
+        memory_of<waiter_op>::free(from, this);
     }
 
 private:
@@ -273,9 +281,8 @@ private:
 
     void disconnect() noexcept { disconnect_slot(asio::get_associated_cancellation_slot(handler_)); }
 
-    void free(allocator& alloc) noexcept {
-        this->~waiter_op();
-        allocator_traits::deallocate(alloc, this, 1);
+    [[nodiscard]] allocator get_allocator() const noexcept {
+        return asio::get_associated_allocator(handler_, own_allocator{});
     }
 
     Handler handler_;

@@ -212,7 +212,8 @@ template <class Stream>
 void connection_state<Stream>::leave() noexcept {
     if (!opening_ && session_.is_open()) {
         (void)session_.close(close_code::going_away);
-        if (!is_.writing) write_queued();
+        // Without memory for it the peer learns it from the transport.
+        if (!is_.writing) (void)nothrow([this] { write_queued(); });
     }
     abort();
 }

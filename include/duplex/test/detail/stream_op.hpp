@@ -1,20 +1,22 @@
 #pragma once
 
+#include <duplex/net/detail/operation_memory.hpp>
+#include <duplex/net/detail/waiter.hpp>
+
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_executor.hpp>
 #include <asio/buffer.hpp>
 #include <asio/executor_work_guard.hpp>
-#include <asio/post.hpp>
 #include <asio/recycling_allocator.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 namespace duplex::test::detail {
@@ -136,46 +138,20 @@ private:
     stream_op** last_ = &first_;
 };
 
-/// A handler with its results, as `post` wants it.
-template <class Handler, class Executor>
-class bound_handler {
-public:
-    using executor_type = asio::associated_executor_t<Handler, Executor>;
-    using allocator_type = asio::associated_allocator_t<Handler, asio::recycling_allocator<void>>;
-
-    bound_handler(Handler&& handler, executor_type executor, std::error_code error, std::size_t bytes)
-        : handler_(std::move(handler))
-        , executor_(std::move(executor))
-        , error_(error)
-        , bytes_(bytes) {}
-
-    [[nodiscard]] executor_type get_executor() const noexcept { return executor_; }
-
-    [[nodiscard]] allocator_type get_allocator() const noexcept {
-        return asio::get_associated_allocator(handler_, asio::recycling_allocator<void>());
-    }
-
-    void operator()() { std::move(handler_)(error_, bytes_); }
-
-private:
-    Handler handler_;
-    executor_type executor_;
-    std::error_code error_;
-    std::size_t bytes_;
-};
-
 template <direction Direction, class Buffers, class Handler, class Executor>
 class buffer_op final : public stream_op {
-    using bound = bound_handler<Handler, Executor>;
-    using handler_executor = typename bound::executor_type;
-    using allocator =
-        typename std::allocator_traits<typename bound::allocator_type>::template rebind_alloc<buffer_op>;
+    using handler_executor = asio::associated_executor_t<Handler, Executor>;
+    using bound = duplex::detail::bound_handler<Handler, std::tuple<std::error_code, std::size_t>>;
+    using posted = duplex::detail::posted_handler<handler_executor, bound>;
+    using allocator = typename bound::allocator_type;
+    /// Known where the operation is complete.
+    template <class Op>
+    using memory_of = duplex::detail::operation_memory<Op, posted, allocator>;
 
 public:
     template <class H>
     [[nodiscard]] static buffer_op* create(H&& handler, const Buffers& buffers, const Executor& executor) {
-        auto memory = allocator_of(handler);
-        return ::new (static_cast<void*>(std::allocator_traits<allocator>::allocate(memory, 1)))
+        return ::new (memory_of<buffer_op>::allocate(allocator_of(handler)))
             buffer_op(std::forward<H>(handler), buffers, executor);
     }
 
@@ -197,29 +173,26 @@ public:
     }
 
     void complete() override {
+        const auto from = allocator_of(handler_);
         const auto work = std::move(work_);
-        const auto handler_work = std::move(handler_work_);
-        const auto result = error;
-        const auto count = bytes;
-        auto handler = release();
-        asio::post(work.get_executor(),
-                   bound(std::move(handler), handler_work.get_executor(), result, count));
+        auto handler_work = std::move(handler_work_);
+        bound call(std::move(handler_), {error, bytes});
+        this->~buffer_op();
+        memory_of<buffer_op>::post(work.get_executor(), posted(std::move(handler_work), std::move(call)),
+                                   from, this);
     }
 
-    void destroy() noexcept override { static_cast<void>(release()); }
+    /// The memory goes back before the handler dies: the handler may own where it came from.
+    void destroy() noexcept override {
+        const auto from = allocator_of(handler_);
+        [[maybe_unused]] Handler dying(std::move(handler_));
+        this->~buffer_op();
+        memory_of<buffer_op>::free(from, this);
+    }
 
 private:
     [[nodiscard]] static allocator allocator_of(const Handler& handler) noexcept {
-        return allocator(asio::get_associated_allocator(handler, asio::recycling_allocator<void>()));
-    }
-
-    /// The memory goes back before the handler is called or dies: the handler may own where it came from.
-    [[nodiscard]] Handler release() {
-        Handler handler(std::move(handler_));
-        auto memory = allocator_of(handler);
-        this->~buffer_op();
-        std::allocator_traits<allocator>::deallocate(memory, this, 1);
-        return handler;
+        return asio::get_associated_allocator(handler, asio::recycling_allocator<void>());
     }
 
     asio::executor_work_guard<handler_executor> handler_work_;
