@@ -22,7 +22,7 @@ struct deflate_params {
 struct deflate_options {
     /// How hard the compressor tries, 1 to 9; 0 stores. Most WebSocket servers take 1: what is sent once and
     /// read once seldom earns back the time that more takes. Where libdeflate compresses, these stand for its
-    /// levels 5, 5, 6, 6, 7, 7, 7, 8 and 9.
+    /// levels 4, 5, 6, 6, 7, 7, 7, 8 and 9.
     int level = 1;
     /// How much memory the compressor takes for that, 1 to 9: 2^(level + 9) bytes. A message begins with the
     /// clearing of half as many, which is what short ones pay for more. libdeflate does not ask.

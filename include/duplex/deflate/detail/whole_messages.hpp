@@ -122,7 +122,7 @@ private:
     /// libdeflate's level for one of zlib's: that which shrinks messages of 16 KiB more, and takes about as
     /// long as zlib, both ways counted. Those above 9 take ten times as long and 9 MB.
     [[nodiscard]] static int effort(int level) noexcept {
-        static constexpr std::array<std::int8_t, 9> efforts{5, 5, 6, 6, 7, 7, 7, 8, 9};
+        static constexpr std::array<std::int8_t, 9> efforts{4, 5, 6, 6, 7, 7, 7, 8, 9};
         return efforts[static_cast<std::size_t>(std::clamp(level, 1, 9) - 1)];
     }
 
