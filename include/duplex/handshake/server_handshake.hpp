@@ -241,9 +241,10 @@ private:
     void write_acceptance(const server_handshake_options& options) {
         response_.reserve(256);
         // RFC 6455 4.2.2: what is the same in every answer
-        response_.append("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+        response_.append("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Accept: ");
         const auto accept = accept_key({key_.data(), key_.size()});
-        append_field(response_, "Sec-WebSocket-Accept", {accept.data(), accept.size()});
+        response_.append(accept.data(), accept.size()).append("\r\n");
         if (!outcome_.subprotocol.empty())
             append_field(response_, "Sec-WebSocket-Protocol", outcome_.subprotocol);
         if (!outcome_.extensions.empty())

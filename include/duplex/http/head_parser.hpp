@@ -164,7 +164,15 @@ private:
             [[fallthrough]];
         case step::target_end:
             return c == ' ' ? go(step::version) : fail_at(c, errc::http_start_line_invalid);
-        case step::version: return take_of_version(c);
+        case step::version:
+            // Most come whole. What is left of a line that is too long doesn't.
+            if (constexpr std::string_view usual = "HTTP/1.1\r\n";
+                kind_ == head_kind::request && counter_ == 0 && text.starts_with(usual)) {
+                minor_version_ = 1;
+                step_ = step::name_begin;
+                return usual.size();
+            }
+            return take_of_version(c);
         case step::status: return take_of_status(c);
         case step::status_end:
             // RFC 9112 4: servers that leave out the space before an empty reason are common

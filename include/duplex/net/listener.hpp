@@ -301,6 +301,13 @@ DUPLEX_RARE std::error_code listener<Executor>::state::open(const listen_options
 #endif
     }
     keeps_delay = !options.socket.no_delay;
+#if defined(__linux__)
+    // There those that are accepted inherit it: a system call less for each.
+    if (!keeps_delay) {
+        listening.set_option(tcp::no_delay{true}, ignored);
+        keeps_delay = !ignored;
+    }
+#endif
     // Before it listens, so that a receive buffer counts in the handshake of TCP (RFC 7323 2.3).
     if (!error) error = detail::set_options(options.socket, listening);
     if (!error) listening.bind(endpoint, error);
