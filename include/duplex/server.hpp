@@ -120,7 +120,8 @@ public:
     void stop(close_code code = close_code::going_away);
 
     /// The same within bounds: what is queued for a connection still goes, then its closing handshake is
-    /// carried out; after `within` (zero: no bound but `timeouts::close`) those that are left are cut. `done`
+    /// carried out, for both of which it has `timeouts::close` as ever; after `within` (zero: no bound but
+    /// that) those that are left are cut. Where slow peers are to have longer, both want to be longer. `done`
     /// is called once, when the last connection has ended and its `on_close` was called, on the context's
     /// thread; not where the server or the context was destroyed before. 1012 tells clients to come back, and
     /// those that behave spread themselves. Any thread.

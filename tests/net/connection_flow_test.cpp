@@ -277,7 +277,7 @@ TEST_CASE("a paused peer is not spared the end of its life") {
     one.it->pause();
     for (int i = 0; i < 80 && run.calls == 0; ++i)
         one.pass(1000ms);
-    CHECK(run.failed_with(errc::close_timeout));
+    CHECK(run.failed_with(errc::life_timeout));
     CHECK(one.said().back().second == close_payload(1001, "end of life"));
 }
 

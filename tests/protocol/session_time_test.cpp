@@ -172,7 +172,7 @@ TEST_CASE("closes a connection without messages, whatever Pings come") {
             .expect(closed(close_code::going_away))
             .act([](session& s) { CHECK((s.error() == errc::idle_timeout)); });
     else
-        script.at(110'000).expect(failed(errc::close_timeout)).expect_transport(transport_step::abort);
+        script.at(110'000).expect(failed(errc::idle_timeout)).expect_transport(transport_step::abort);
     script.check();
 }
 
@@ -289,7 +289,7 @@ TEST_CASE("a peer that does not answer the Close at the end of a life is not wai
     s.on_time(after(29'999));
     CHECK((s.transport() == transport_step::keep));
     s.on_time(after(30'000));
-    CHECK((s.error() == errc::close_timeout));
+    CHECK((s.error() == errc::life_timeout));
     CHECK((s.transport() == transport_step::abort));
 }
 

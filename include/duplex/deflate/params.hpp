@@ -27,7 +27,8 @@ struct deflate_options {
     /// How much memory the compressor takes for that, 1 to 9: 2^(level + 9) bytes. A message begins with the
     /// clearing of half as many, which is what short ones pay for more. libdeflate does not ask.
     int memory_level = 5;
-    /// The own compressor's window, 8 to 15; 8 counts as 9, the smallest that zlib has.
+    /// The own compressor's window, 8 to 15; 8 counts as 9, the smallest that zlib has. Where the peer asks
+    /// for 8, that is agreed to, and what is sent stays uncompressed.
     int max_window_bits = 15;
     /// What is asked of the peer's compressor, 8 to 15. A server can ask only those clients that say they
     /// know how to, and takes the others with 15; a server that does not do what a client asks is not talked

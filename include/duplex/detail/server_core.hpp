@@ -70,7 +70,8 @@ struct server_options {
 /// How `server::drain` went.
 struct drain_result {
     std::size_t connections = 0; ///< that were open when it began
-    std::size_t forced = 0;      ///< of those, had not ended at the deadline and were cut
+    /// Of those, were cut: at the deadline, or before as `timeouts::close` was over.
+    std::size_t forced = 0;
 };
 
 namespace detail {

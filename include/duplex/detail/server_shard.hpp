@@ -178,6 +178,12 @@ public:
         abort();
     }
 
+    /// One has ended as `timeouts::close` was over.
+    void cut_itself() noexcept {
+        for (const auto& each : drains_)
+            each->forces(1);
+    }
+
     /// The same as `abort`, and whoever waits for it is told.
     void abort_told() noexcept {
         const auto core = core_;
@@ -412,6 +418,7 @@ inline void server_peer::ended(std::unique_ptr<server_peer> self, std::error_cod
         }
     });
     self->counted_ = true;
+    if (result.error == errc::close_timeout) self->shard_->cut_itself();
     if (core.on_close && here && !core.gone.load(std::memory_order_relaxed))
         core.on_close(self->connection_, result);
 }

@@ -26,10 +26,10 @@ enum class proxy_kind : std::uint8_t {
 /// A proxy through which a client reaches its servers.
 struct proxy {
     proxy_kind kind = proxy_kind::http;
-    std::string host{}; ///< lower case; an IPv6 address without its brackets, in its shortest form
-    std::uint16_t port = 80;
-    std::string user{};     ///< percent-decoded; empty where the URL has none
-    std::string password{}; ///< percent-decoded; empty where the URL has none
+    std::string host{};      ///< lower case; an IPv6 address without its brackets, in its shortest form
+    std::uint16_t port = 80; ///< for each kind; `parse_proxy` takes the usual one of each
+    std::string user{};      ///< percent-decoded; empty where the URL has none
+    std::string password{};  ///< percent-decoded; empty where the URL has none
 
     /// The URL without user and password: fit for logs.
     [[nodiscard]] std::string to_string() const {

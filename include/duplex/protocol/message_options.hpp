@@ -9,8 +9,9 @@
 namespace duplex {
 
 /// What happens to a message for which the queue has no room (`limits::queue_bytes`,
-/// `limits::queue_messages`). Where it was sent from another thread the connection's own decides; only where
-/// four times as much is on its way to it, is it refused whatever is said here.
+/// `limits::queue_messages`). Of one sent from another thread the connection's own decides when it comes
+/// there, by the same policy: `send` may have said `ok` to one that is dropped then. Only where four times as
+/// much is on its way, is it refused at once whatever is said here.
 enum class overflow : std::uint8_t {
     by_default,  ///< what the connection does (`session_options::when_full`)
     fail,        ///< it is refused: `send_status::queue_full`

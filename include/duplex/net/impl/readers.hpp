@@ -115,7 +115,8 @@ public:
     /// What has become of messages.
     void tell([[maybe_unused]] connection_state<Stream>& state) override {
         if constexpr (wants_low_water)
-            if (this->takes_low_water && std::exchange(state.seldom_->wishes->low_water, false))
+            if (this->takes_low_water && std::exchange(state.seldom_->wishes->low_water, false) &&
+                state.is_open())
                 handlers_.on_low_water();
         if constexpr (wants_fates)
             while (this->takes_fates && state.reader_ == this) {

@@ -95,7 +95,8 @@ send_status connection_state<Stream>::send_from_elsewhere(std::unique_ptr<inbox_
     item->admitted = session_.fits(before, payload.size()) && session_.charges(item->charge, before, size);
     if (!inbox_takes(load) || (!item->admitted && !decided_later(*item, coming + size))) {
         inbox_load_.remove(size);
-        return send_status::queue_full;
+        return session_.when_full(item->options) == overflow::wait ? send_status::would_wait
+                                                                   : send_status::queue_full;
     }
     if (!push_inbox(item)) return send_status::not_open;
     return before + size > session_.watermark() ? send_status::above_watermark : send_status::ok;

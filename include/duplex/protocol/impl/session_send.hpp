@@ -375,7 +375,12 @@ DUPLEX_RARE inline void session::on_time(time_point now, bool listening) noexcep
                     "end of life");
         break;
     case action::fail_close:
-        if (closing_.now() == closing::state::close_sent) fail(errc::close_timeout);
+        if (closing_.now() == closing::state::close_sent) {
+            // Where there was a cause to close it says more.
+            const errc cause = error_;
+            fail(errc::close_timeout);
+            if (cause != errc::closed) error_ = cause;
+        }
         expired_ = true;
         break;
     }
