@@ -66,7 +66,7 @@ struct http_limits {
 struct timeouts {
     using duration = std::chrono::milliseconds;
 
-    /// Resolving and connecting, up to an established transport.
+    /// Resolving and connecting, up to an established transport; the way through a proxy is part of it.
     duration connect{10'000};
     /// From an established transport to the end of the TLS handshake, where there is one.
     duration tls{10'000};

@@ -209,7 +209,11 @@ private:
         tunnel_.reset();
         if (!done_) return;
         if (!error) return open(std::move(through));
-        if (said.why.empty()) said.why = "on the way through the proxy " + proxy_->to_string();
+        if (said.why.empty())
+            said.why = error == errc::connection_lost
+                           ? "the proxy " + proxy_->to_string() +
+                                 " ended the connection before its answer was complete"
+                           : what_failed(error);
         finish_without(error, std::move(said));
     }
 

@@ -152,7 +152,7 @@ public:
     }
 
     [[nodiscard]] executor_type get_executor() const noexcept { return state_->get_executor(); }
-    /// The stream beneath. Reading, writing or closing it directly breaks the connection.
+    /// The stream beneath, for its endpoints, say. Reading, writing or closing it breaks the connection.
     [[nodiscard]] Stream& stream() noexcept { return state_->stream_; }
     /// For use from other threads, and beyond the connection's life.
     [[nodiscard]] handle_type handle() const noexcept { return handle_type{state_}; }

@@ -27,6 +27,10 @@ public:
         }
     }
 
+    /// Whether anything has come of it.
+    [[nodiscard]] bool has_begun() const noexcept {
+        return informational_ != 0 || parser_.error_offset() != 0;
+    }
     [[nodiscard]] head_parser& parser() noexcept { return parser_; }
     [[nodiscard]] const http_limits& limits() const noexcept { return limits_; }
 
