@@ -43,14 +43,19 @@ struct usage {
     int live = 0;
 };
 
-template <class T>
+/// `Size` bytes more of it are copied with each of its copies.
+template <class T, std::size_t Size = 1>
 struct counting_allocator {
     using value_type = T;
+    template <class U>
+    struct rebind {
+        using other = counting_allocator<U, Size>;
+    };
 
     explicit counting_allocator(usage& counts) noexcept
         : used(&counts) {}
     template <class U>
-    counting_allocator(const counting_allocator<U>& other) noexcept
+    counting_allocator(const counting_allocator<U, Size>& other) noexcept
         : used(other.used) {}
 
     [[nodiscard]] T* allocate(std::size_t n) {
@@ -63,11 +68,21 @@ struct counting_allocator {
         std::allocator<T>().deallocate(memory, n);
     }
     template <class U>
-    bool operator==(const counting_allocator<U>& other) const noexcept {
+    bool operator==(const counting_allocator<U, Size>& other) const noexcept {
         return used == other.used;
     }
 
     usage* used;
+    std::array<std::byte, Size> more{};
+};
+
+template <std::size_t Size, std::size_t Alignment>
+struct alignas(Alignment) allocating_handler {
+    using allocator_type = counting_allocator<void, Size>;
+    [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_type(*used); }
+    void operator()(std::error_code, std::size_t) const { *live_in_call = used->live; }
+    usage* used;
+    int* live_in_call;
 };
 
 } // namespace
@@ -229,34 +244,33 @@ TEST_CASE("frees a waiting coroutine when the context ends") {
 
 #endif
 
-TEST_CASE_METHOD(fixture,
-                 "allocates through the handler's allocator and gives everything back before the call") {
+template <std::size_t Size, std::size_t Alignment>
+void allocates_once(bool aborted) {
+    fixture one;
     usage used;
-    struct allocating_handler {
-        using allocator_type = counting_allocator<void>;
-        [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_type(*used); }
-        void operator()(std::error_code, std::size_t) const { *live_in_call = used->live; }
-        usage* used;
-        int* live_in_call;
-    };
     int live_in_call = -1;
-    here.async_read_some(asio::buffer(read.memory), allocating_handler{&used, &live_in_call});
+    one.here.async_read_some(asio::buffer(one.read.memory),
+                             allocating_handler<Size, Alignment>{&used, &live_in_call});
     CHECK(used.allocations == 1);
     CHECK(used.live == 1);
-
-    SECTION("when it completes") {
-        there.send("x");
+    if (aborted) {
+        one.here.close();
+    } else {
+        one.there.send("x");
         CHECK(used.live == 1);
-        run_ready(context);
-        CHECK(live_in_call == 0);
-        CHECK(used.allocations == 1);
     }
-    SECTION("when it is aborted") {
-        here.close();
-        run_ready(context);
-        CHECK(live_in_call == 0);
-    }
+    run_ready(one.context);
+    CHECK(live_in_call == 0);
+    CHECK(used.allocations == 1);
     CHECK(used.live == 0);
+}
+
+TEST_CASE("allocates once, through the handler's allocator, and gives everything back before the call") {
+    const bool aborted = GENERATE(false, true);
+    allocates_once<1, alignof(void*)>(aborted);
+    allocates_once<40, alignof(void*)>(aborted);
+    allocates_once<1, 64>(aborted);
+    allocates_once<100, 128>(aborted);
 }
 
 TEST_CASE("completes on the handler's executor and keeps both contexts at work meanwhile") {

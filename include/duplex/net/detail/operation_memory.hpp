@@ -18,13 +18,7 @@ namespace duplex::detail {
 /// operation's is freed first, and posting takes new memory.
 template <class Op, class Posted, class Allocator>
 class operation_memory {
-    /// What Asio adds to a function that it posts: links, the function's type, its allocator.
-    static constexpr std::size_t added = 10 * sizeof(void*);
-    static constexpr std::size_t size = std::max(sizeof(Op), sizeof(Posted) + added);
-
-    struct alignas(std::max({alignof(Op), alignof(Posted), alignof(std::max_align_t)})) block {
-        std::array<std::byte, size> bytes;
-    };
+    struct block;
     using block_allocator = typename std::allocator_traits<Allocator>::template rebind_alloc<block>;
     using block_traits = std::allocator_traits<block_allocator>;
 
@@ -39,19 +33,40 @@ public:
         block_traits::deallocate(allocator, static_cast<block*>(memory), 1);
     }
 
-    /// Posts in `memory`, where there is nothing any more, and sees to it that it is freed.
+    /// The memory once the operation is gone from it, until somebody takes it.
+    class room {
+    public:
+        room(const Allocator& from, void* memory) noexcept
+            : from_{from}
+            , memory_{memory} {}
+        room(const room&) = delete;
+        room& operator=(const room&) = delete;
+        ~room() { free(); }
+
+        void free() noexcept {
+            if (void* const mine = take()) operation_memory::free(from_, mine);
+        }
+        /// Null where it was taken before.
+        [[nodiscard]] void* take() noexcept { return std::exchange(memory_, nullptr); }
+        [[nodiscard]] const Allocator& from() const noexcept { return from_; }
+
+    private:
+        const Allocator& from_;
+        void* memory_;
+    };
+
     template <class Executor>
-    static void post(const Executor& executor, Posted&& function, const Allocator& from, void* memory) {
+    static void post(const Executor& executor, Posted&& function, room& in) {
         if constexpr (std::is_same_v<Executor, asio::io_context::executor_type>) {
-            asio::post(executor, in_memory{std::move(function), from, memory});
+            asio::post(executor, in_room{std::move(function), in});
         } else {
-            free(from, memory);
+            in.free();
             asio::post(executor, std::move(function));
         }
     }
 
 private:
-    /// Gives the memory to the first who asks.
+    /// Gives the room to the first who asks, during `post`; later it only takes back.
     template <class T>
     class allocator {
     public:
@@ -61,17 +76,19 @@ private:
             using other = allocator<U>;
         };
 
-        allocator(const Allocator& from, void* memory) noexcept
-            : from_{from}
-            , memory_{memory} {}
+        explicit allocator(room& in) noexcept
+            : from_{in.from()}
+            , in_{&in} {}
         template <class U>
         allocator(const allocator<U>& other) noexcept // NOLINT: implicit, as every allocator's
             : from_{other.from_}
-            , memory_{other.memory_} {}
+            , in_{other.in_} {}
 
         [[nodiscard]] T* allocate(std::size_t count) {
-            if (fits(count)) return static_cast<T*>(memory_);
-            operation_memory::free(from_, memory_);
+            if (fits(count)) {
+                void* const taken = in_->take();
+                return static_cast<T*>(taken ? taken : operation_memory::allocate(from_));
+            }
             rebound other{from_};
             return rebound_traits::allocate(other, count);
         }
@@ -84,7 +101,7 @@ private:
 
         template <class U>
         bool operator==(const allocator<U>& other) const noexcept {
-            return memory_ == other.memory_ && from_ == other.from_;
+            return from_ == other.from_;
         }
 
     private:
@@ -98,17 +115,17 @@ private:
         }
 
         [[no_unique_address]] Allocator from_;
-        void* memory_;
+        room* in_;
     };
 
     /// The function, with the allocator that Asio is to ask.
-    class in_memory {
+    class in_room {
     public:
         using allocator_type = allocator<Posted>;
 
-        in_memory(Posted&& function, const Allocator& from, void* memory)
+        in_room(Posted&& function, room& in)
             : function_{std::move(function)}
-            , allocator_{from, memory} {}
+            , allocator_{in} {}
 
         [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_; }
 
@@ -117,6 +134,17 @@ private:
     private:
         Posted function_;
         allocator_type allocator_;
+    };
+
+    /// What Asio makes of it, at most.
+    struct posted_operation {
+        std::array<void*, 8> links;
+        in_room function;
+        allocator<Posted> to_free_it;
+    };
+
+    struct alignas(std::max({alignof(Op), alignof(posted_operation), alignof(std::max_align_t)})) block {
+        std::array<std::byte, std::max(sizeof(Op), sizeof(posted_operation))> bytes;
     };
 };
 

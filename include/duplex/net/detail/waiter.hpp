@@ -243,14 +243,14 @@ public:
         auto arguments = Base::arguments(std::move(args)...);
         bound call{std::move(handler_), std::move(arguments)};
         this->~waiter_op();
+        typename memory::room room{from, this};
         if (how == completion::dispatch) {
-            memory::free(from, this);
+            room.free();
             asio::dispatch(executor, std::move(call));
         } else if constexpr (has_executor) {
-            memory::post(io_work.get_executor(), posted{std::move(handler_work), std::move(call)}, from,
-                         this);
+            memory::post(io_work.get_executor(), posted{std::move(handler_work), std::move(call)}, room);
         } else {
-            memory::post(io_work.get_executor(), std::move(call), from, this);
+            memory::post(io_work.get_executor(), std::move(call), room);
         }
     }
 

@@ -342,16 +342,10 @@ void connection_state<Stream>::write_queued() {
         if (buffers.count == 0) return;
         stamp_pings();
         session_.hold_output();
-        begin_to_wait();
-        /// A stream may find no memory, and throw: the next one to write tries again.
-        struct beginning {
-            situation& is;
-            bool begun = false;
-            ~beginning() { is.writing = is.writing && begun; }
-        } write{is_};
+        // Also where the stream throws: how much it took nobody knows, and nothing is to be sent twice.
         is_.writing = true;
+        begin_to_wait();
         stream_.async_write_some(buffers, write_handler{pointer{this}});
-        write.begun = true;
     }
 }
 

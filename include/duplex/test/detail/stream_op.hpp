@@ -178,8 +178,9 @@ public:
         auto handler_work = std::move(handler_work_);
         bound call(std::move(handler_), {error, bytes});
         this->~buffer_op();
+        typename memory_of<buffer_op>::room room{from, this};
         memory_of<buffer_op>::post(work.get_executor(), posted(std::move(handler_work), std::move(call)),
-                                   from, this);
+                                   room);
     }
 
     /// The memory goes back before the handler dies: the handler may own where it came from.
