@@ -94,9 +94,9 @@ public:
         return core_->send(copied.op(), copied.bytes(), how);
     }
 
-    /// Starts the closing handshake, or gives up connecting, now and again. `code` is 1000, 3000-4999, or
-    /// `no_status` for none; `reason` is at most 123 bytes of UTF-8. Errors name the rule that the arguments
-    /// break; nothing happens then.
+    /// Starts the closing handshake, or gives up connecting, now and again. Messages that still come are not
+    /// shown. `code` is 1000, 3000-4999, or `no_status` for none; `reason` is at most 123 bytes of UTF-8.
+    /// Errors name the rule that the arguments break; nothing happens then.
     std::error_code close(close_code code = close_code::no_status, std::string_view reason = {}) {
         return core_->close(code, reason);
     }
