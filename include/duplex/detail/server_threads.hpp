@@ -1,6 +1,7 @@
 #pragma once
 
 #include <duplex/core/detail/inlining.hpp>
+#include <duplex/net/detail/asio_config.hpp>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <duplex/net/detail/asio_config.hpp>
+
 #include <asio/error.hpp>
 
 #include <atomic>

@@ -2,6 +2,8 @@
 
 // Everything that differs between the Asio versions duplex supports (1.22.1 and newer) lives here.
 
+#include <duplex/net/detail/asio_config.hpp>
+
 #include <asio/any_io_executor.hpp>
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>
