@@ -398,9 +398,14 @@ inline void server_peer::run(std::unique_ptr<server_peer> self) {
         [[nodiscard]] bool takes_fates() const { return static_cast<bool>(peer->core().on_fate); }
         [[nodiscard]] bool takes_low_water() const { return static_cast<bool>(peer->core().on_low_water); }
     };
+    /// Less than a `step`, for each open connection has one.
+    struct at_end {
+        std::unique_ptr<server_peer> self;
+        void operator()(std::error_code error) { ended(std::move(self), error); }
+    };
     auto& connection = self->connection_;
     const handlers calls{self.get()};
-    connection.async_run(calls, step{std::move(self), &ended});
+    connection.async_run(calls, at_end{std::move(self)});
 }
 
 inline void server_peer::ended(std::unique_ptr<server_peer> self, std::error_code) {

@@ -11,6 +11,13 @@
 
 namespace duplex::detail {
 
+/// Memory that whoever posts on this thread offers to what is posted.
+struct offered_memory {
+    void* memory;
+
+    inline static thread_local constinit offered_memory* now = nullptr;
+};
+
 /// The memory of a pending operation `Op`, which what posts its handler, `Posted`, takes over: whoever waits
 /// is told also where no memory is left. `Allocator` is the handler's.
 ///
@@ -38,27 +45,32 @@ public:
     public:
         room(const Allocator& from, void* memory) noexcept
             : from_{from}
-            , memory_{memory} {}
+            , offered_{memory} {}
         room(const room&) = delete;
         room& operator=(const room&) = delete;
         ~room() { free(); }
 
         void free() noexcept {
-            if (void* const mine = take()) operation_memory::free(from_, mine);
+            if (void* const mine = std::exchange(offered_.memory, nullptr))
+                operation_memory::free(from_, mine);
         }
-        /// Null where it was taken before.
-        [[nodiscard]] void* take() noexcept { return std::exchange(memory_, nullptr); }
-        [[nodiscard]] const Allocator& from() const noexcept { return from_; }
 
     private:
+        friend operation_memory;
+
         const Allocator& from_;
-        void* memory_;
+        offered_memory offered_;
     };
 
     template <class Executor>
     static void post(const Executor& executor, Posted&& function, room& in) {
         if constexpr (std::is_same_v<Executor, asio::io_context::executor_type>) {
-            asio::post(executor, in_room{std::move(function), in});
+            struct offer {
+                offered_memory* before;
+                ~offer() { offered_memory::now = before; }
+            };
+            const offer during{std::exchange(offered_memory::now, &in.offered_)};
+            asio::post(executor, in_room{std::move(function), in.from_});
         } else {
             in.free();
             asio::post(executor, std::move(function));
@@ -66,7 +78,9 @@ public:
     }
 
 private:
-    /// Gives the room to the first who asks, during `post`; later it only takes back.
+    /// Gives what is offered to the first who asks, during `post`; later it only takes back. It has nothing
+    /// but the handler's allocator in it, which mostly is nothing: what is posted is to be no larger than
+    /// what it follows.
     template <class T>
     class allocator {
     public:
@@ -76,17 +90,16 @@ private:
             using other = allocator<U>;
         };
 
-        explicit allocator(room& in) noexcept
-            : from_{in.from()}
-            , in_{&in} {}
+        explicit allocator(const Allocator& from) noexcept
+            : from_{from} {}
         template <class U>
         allocator(const allocator<U>& other) noexcept // NOLINT: implicit, as every allocator's
-            : from_{other.from_}
-            , in_{other.in_} {}
+            : from_{other.from_} {}
 
         [[nodiscard]] T* allocate(std::size_t count) {
             if (fits(count)) {
-                void* const taken = in_->take();
+                auto* const offered = offered_memory::now;
+                void* const taken = offered ? std::exchange(offered->memory, nullptr) : nullptr;
                 return static_cast<T*>(taken ? taken : operation_memory::allocate(from_));
             }
             rebound other{from_};
@@ -115,7 +128,6 @@ private:
         }
 
         [[no_unique_address]] Allocator from_;
-        room* in_;
     };
 
     /// The function, with the allocator that Asio is to ask.
@@ -123,9 +135,9 @@ private:
     public:
         using allocator_type = allocator<Posted>;
 
-        in_room(Posted&& function, room& in)
+        in_room(Posted&& function, const Allocator& from)
             : function_{std::move(function)}
-            , allocator_{in} {}
+            , allocator_{from} {}
 
         [[nodiscard]] allocator_type get_allocator() const noexcept { return allocator_; }
 
@@ -133,17 +145,21 @@ private:
 
     private:
         Posted function_;
-        allocator_type allocator_;
+        [[no_unique_address]] allocator_type allocator_;
     };
 
-    /// What Asio makes of it, at most.
+    /// What Asio makes of it. Were it ever more, that would take memory of its own.
     struct posted_operation {
+#if defined(_WIN32)
         std::array<void*, 8> links;
+#else
+        std::array<void*, 3> links;
+#endif
         in_room function;
         allocator<Posted> to_free_it;
     };
 
-    struct alignas(std::max({alignof(Op), alignof(posted_operation), alignof(std::max_align_t)})) block {
+    struct alignas(std::max(alignof(Op), alignof(posted_operation))) block {
         std::array<std::byte, std::max(sizeof(Op), sizeof(posted_operation))> bytes;
     };
 };
