@@ -101,11 +101,11 @@ public:
     /// `errc::connection_lost`.
     progress eof() {
         if (step_ == step::head) {
-            outcome_.why = "the server ended the connection before its answer was complete";
             // One that waits for TLS says nothing to what is none.
-            if (!head_.has_begun() && outcome_.url.starts_with("ws://"))
-                outcome_.why =
-                    "the server ended the connection without an answer. Is this a port for wss://?";
+            outcome_.why =
+                !head_.has_begun() && outcome_.url.starts_with("ws://")
+                    ? "the server ended the connection without an answer. Is this a port for wss://?"
+                    : "the server ended the connection before its answer was complete";
             finish(make_error_code(errc::connection_lost));
         }
         if (step_ == step::body) finish_refusal();

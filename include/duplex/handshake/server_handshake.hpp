@@ -241,10 +241,9 @@ private:
     void write_acceptance(const server_handshake_options& options) {
         response_.reserve(256);
         // RFC 6455 4.2.2: what is the same in every answer
-        response_.append("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Accept: ");
+        response_.append("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         const auto accept = accept_key({key_.data(), key_.size()});
-        response_.append(accept.data(), accept.size()).append("\r\n");
+        append_field(response_, "Sec-WebSocket-Accept", {accept.data(), accept.size()});
         if (!outcome_.subprotocol.empty())
             append_field(response_, "Sec-WebSocket-Protocol", outcome_.subprotocol);
         if (!outcome_.extensions.empty())

@@ -209,11 +209,7 @@ private:
         tunnel_.reset();
         if (!done_) return;
         if (!error) return open(std::move(through));
-        if (said.why.empty())
-            said.why = error == errc::connection_lost
-                           ? "the proxy " + proxy_->to_string() +
-                                 " ended the connection before its answer was complete"
-                           : what_failed(error);
+        if (said.why.empty()) said.why = what_failed(error);
         finish_without(error, std::move(said));
     }
 
@@ -288,7 +284,10 @@ private:
             const auto failures = race_ ? race_->failures() : std::string{};
             return "no address of " + of + " could be connected" + (failures.empty() ? "" : ": ") + failures;
         }
-        if (phase_ == phase::proxy) return "on the way through the proxy " + proxy_->to_string();
+        if (phase_ == phase::proxy)
+            return error == errc::connection_lost ? "the proxy " + proxy_->to_string() +
+                                                        " ended the connection before its answer was complete"
+                                                  : "on the way through the proxy " + proxy_->to_string();
         return {};
     }
 
