@@ -132,7 +132,9 @@ public:
         // What others left in OpenSSL's queue of errors must not matter, and nothing of ours stays there.
         ERR_raise(ERR_LIB_SSL, SSL_R_BAD_RECORD_TYPE);
         const bool moved = layer->established() ? go_on() : open();
-        if (moved) CHECK(ERR_peek_error() == 0);
+        if (const auto left = ERR_get_error(); left != 0)
+            CHECK(ERR_GET_REASON(left) == SSL_R_BAD_RECORD_TYPE);
+        CHECK(ERR_peek_error() == 0);
         ERR_clear_error();
         return moved;
     }

@@ -116,6 +116,8 @@ template <class Options>
 [[nodiscard]] errc set_common_rules(SSL_CTX& context, const Options& options, tls_reason reason) {
     SSL_CTX_clear_options(&context, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_options(&context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    // A record in one piece, not its header before the rest.
+    SSL_CTX_set_read_ahead(&context, 1);
     // Buffers go while nothing is read or written; a write may take part of what it is given, and may be
     // repeated from another place.
     SSL_CTX_set_mode(&context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |

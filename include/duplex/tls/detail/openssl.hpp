@@ -51,7 +51,7 @@ public:
         return text ? text : "unknown reason";
     }
 
-    /// Emptying an empty queue costs some hundred instructions, to look into it a tenth of that.
+    /// Mostly it is empty, and to look is cheaper than to empty it.
     static void clear() noexcept {
         if (ERR_peek_error() != 0) ERR_clear_error();
     }

@@ -45,11 +45,11 @@ public:
         error.clear();
         const turn now{*this, over};
         if (!established_ && !failure_ && !SSL_is_init_finished(ssl_.get())) {
-            const int result = SSL_do_handshake(ssl_.get());
-            if (result != 1 && SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ) fail();
+            const openssl_errors errors;
+            if (SSL_do_handshake(ssl_.get()) != 1 && !starved_) fail();
         }
         // The first bytes of the application may have come along.
-        unread_ = left_off_ || !input_.empty();
+        unread_ = left_off_ || has_input();
         // An alert goes out as well, as far as that is possible.
         const bool sent = send();
         if (failure_) {
@@ -78,15 +78,12 @@ public:
                 if (result == 1) {
                     gave_ = true;
                     unheard_ = 0;
-                    // What a good read left behind is no reason why the next one finds nothing.
-                    openssl_errors::clear();
                     // To be told so by OpenSSL costs as much as a small record.
-                    if (short_ && input_.empty() && SSL_has_pending(ssl_.get()) == 0) break;
+                    if (short_ && !has_input()) break;
                     continue;
                 }
-                const int why = SSL_get_error(ssl_.get(), result);
-                if (why == SSL_ERROR_WANT_READ) break;
-                if (why == SSL_ERROR_ZERO_RETURN)
+                if (starved_) break;
+                if (closed())
                     failure_ = asio::error::eof;
                 else
                     fail();
@@ -110,8 +107,10 @@ public:
             return 0;
         }
         records pending{from};
+        bool whole = true;
         for (auto record = pending.next(); !record.empty() && !why_unwritable();) {
             std::size_t size = 0;
+            nothing_follows_ = whole && pending.empty();
             if (SSL_write_ex(ssl_.get(), record.data(), record.size(), &size) != 1) {
                 fail();
                 break;
@@ -119,6 +118,7 @@ public:
             taken += size;
             // RFC 6066 4: the peer may want records that are smaller.
             record = record.subspan(size);
+            whole = whole && record.empty();
             if (!record.empty()) continue;
             if (!output_.empty()) break; // the transport is full
             record = pending.next();
@@ -141,6 +141,7 @@ public:
         if (!established_ || why_unwritable()) return;
         const turn now{*this, over};
         (void)SSL_shutdown(ssl_.get());
+        openssl_errors::clear();
         if (has_output()) (void)send();
     }
 
@@ -169,7 +170,8 @@ private:
         turn(tls_layer& of, raw_transport& over) noexcept
             : of_{of} {
             of.over_ = &over;
-            of.moved_ = of.dry_ = of.short_ = of.gave_ = of.left_off_ = false;
+            of.moved_ = of.dry_ = of.short_ = of.starved_ = of.gave_ = of.left_off_ = of.nothing_follows_ =
+                false;
             of.reads_ = 0;
             of.input_ = of.kept_.bytes();
         }
@@ -182,7 +184,6 @@ private:
         }
 
     private:
-        openssl_errors errors_;
         tls_layer& of_;
     };
 
@@ -193,10 +194,14 @@ private:
         explicit records(std::span<const asio::const_buffer> from) noexcept
             : from_{from} {}
 
-        [[nodiscard]] std::span<const std::byte> next() noexcept {
+        [[nodiscard]] bool empty() noexcept {
             while (!from_.empty() && offset_ == from_.front().size())
                 step();
-            if (from_.empty()) return {};
+            return from_.empty();
+        }
+
+        [[nodiscard]] std::span<const std::byte> next() noexcept {
+            if (empty()) return {};
             const auto here = rest();
             if (here.size() >= most || from_.size() == 1) {
                 const auto piece = here.first(std::min(here.size(), most));
@@ -246,16 +251,23 @@ private:
 
     /// Something broke, in the transport or in TLS itself.
     void fail() noexcept {
-        if (broken_) {
+        if (broken_)
             failure_ = broken_;
-            return;
-        }
+        else if (established_ && ended_)
+            failure_ = errc::tls_truncated;
+        else
+            tell_failure();
+        openssl_errors::clear();
+    }
+
+    void tell_failure() noexcept {
         failure_ = established_ ? errc::tls_truncated : errc::tls_handshake_failed;
-        if (established_ && ended_) return;
         // Words take memory; without, the code has to do.
         (void)nothrow([&] {
             std::string reason = openssl_errors::last();
-            auto known = explain_tls_error(ssl_.get(), 0, peer_);
+            // In a handshake all errors are its own. Later the queue is not emptied before each call, since
+            // OpenSSL takes some 200 instructions for that: but what it has just said comes last.
+            auto known = explain_tls_error(ssl_.get(), established_ ? ERR_peek_last_error() : 0, peer_);
             // RFC 8446 4.6: a peer may refuse a certificate after its own part of the handshake. All else
             // that is explained as a fault of the handshake is none behind it.
             if (established_ && known.error != errc::tls_certificate_required &&
@@ -266,11 +278,25 @@ private:
         });
     }
 
+    /// The peer has said that it ends (RFC 8446 6.1). A fatal alert sets the same flag, but behind one the
+    /// handshake counts as unfinished.
+    [[nodiscard]] bool closed() const noexcept {
+        return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0 &&
+               SSL_is_init_finished(ssl_.get()) == 1;
+    }
+
+    [[nodiscard]] bool has_input() const noexcept {
+        return !input_.empty() || SSL_has_pending(ssl_.get()) == 1;
+    }
     [[nodiscard]] bool has_output() const noexcept { return collected_ != 0 || !output_.empty(); }
 
-    /// Takes what OpenSSL writes, and makes one write of as much as there is room for; false where memory
-    /// runs out.
+    /// Takes what OpenSSL writes, and makes one write of as much as there is room for; what goes alone is
+    /// not copied for that. False where memory runs out.
     [[nodiscard]] bool collect(std::span<const std::byte> bytes) noexcept {
+        if (nothing_follows_ && !has_output()) {
+            (void)send(bytes);
+            return true;
+        }
         while (!bytes.empty() && !broken_) {
             if (output_.empty()) collecting_.refill();
             const auto room = collecting_.bytes();
@@ -300,8 +326,12 @@ private:
 
     /// Writes what was collected; false where some is left.
     [[nodiscard]] bool send() noexcept {
-        std::span<const std::byte> rest = collecting_.bytes().first(collected_);
-        if (!output_.empty()) rest = output_.bytes().subspan(sent_);
+        return send(output_.empty() ? std::span<const std::byte>{collecting_.bytes().first(collected_)}
+                                    : output_.bytes().subspan(sent_));
+    }
+
+    /// The same of `rest`, which is all that there is.
+    [[nodiscard]] bool send(std::span<const std::byte> rest) noexcept {
         while (!rest.empty() && !broken_) {
             std::error_code error;
             const auto size = over_->write_some(asio::const_buffer{rest.data(), rest.size()}, error);
@@ -399,7 +429,8 @@ private:
         auto& self = *static_cast<tls_layer*>(BIO_get_data(bio));
         if (!self.over_ || size <= 0) return -1;
         const int given = self.give({reinterpret_cast<std::byte*>(into), static_cast<std::size_t>(size)});
-        if (given < 0 && !self.broken_) BIO_set_retry_read(bio);
+        self.starved_ = given < 0 && !self.broken_;
+        if (self.starved_) BIO_set_retry_read(bio);
         return given;
     }
 
@@ -448,11 +479,13 @@ private:
     std::string explanation_;
     std::size_t unheard_ = 0; ///< bytes since the last that gave something to read
     // Of this turn:
-    unsigned reads_ = 0;    ///< of the transport
-    bool dry_ = false;      ///< the transport has said that it has no more
-    bool short_ = false;    ///< it gave less than it was asked for
-    bool gave_ = false;     ///< there is something to hand out
-    bool left_off_ = false; ///< there may be more: others have a turn first
+    unsigned reads_ = 0;           ///< of the transport
+    bool dry_ = false;             ///< the transport has said that it has no more
+    bool short_ = false;           ///< it gave less than it was asked for
+    bool starved_ = false;         ///< OpenSSL wanted more than has come: it does nothing else after that
+    bool gave_ = false;            ///< there is something to hand out
+    bool left_off_ = false;        ///< there may be more: others have a turn first
+    bool nothing_follows_ = false; ///< what OpenSSL writes now is the last of it
 
     bool ended_ = false; ///< the transport is at its end
 };
