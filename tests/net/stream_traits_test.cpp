@@ -30,9 +30,11 @@ public:
     }
     template <class Buffers, class Token>
     auto async_write_some(const Buffers& buffers, Token&& token) {
+        *log_ += "write ";
         return beneath_.async_write_some(buffers, std::forward<Token>(token));
     }
     void welcome() { *log_ += "welcome "; }
+    void last_words() { *log_ += "last "; }
     void half_goodbye() {
         *log_ += "half ";
         beneath_.shutdown_send();
@@ -114,6 +116,7 @@ struct duplex::stream_traits<spelt_otherwise> {
         stream.half_goodbye();
         return true;
     }
+    static void end_follows(spelt_otherwise& stream) noexcept { stream.last_words(); }
     static void close(spelt_otherwise& stream) noexcept { stream.goodbye(); }
 };
 
@@ -124,7 +127,7 @@ static_assert(!stream_traits<test::stream>::waits);
 TEST_CASE("a stream with its own spelling is used as its traits say") {
     std::string log;
     open_and_close<spelt_otherwise>(log);
-    CHECK(log == "welcome half goodbye ");
+    CHECK(log == "welcome write write last write half goodbye ");
 }
 
 TEST_CASE("a stream that has no half close is closed instead") { open_and_close<wrapping>(); }

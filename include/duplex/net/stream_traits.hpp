@@ -21,6 +21,8 @@ namespace duplex {
 
 /// How a connection treats its stream beyond reading and writing. Specialise it for a stream whose `close` or
 /// `shutdown` are spelt in another way; every function is called on the stream's executor and must not throw.
+/// A function `end_follows(stream)` is called where there is one: what is queued is the last that is written,
+/// and `shutdown_send` comes as soon as that has been.
 template <class Stream>
 struct stream_traits {
     /// True for sockets: they are waited for and then read and written without blocking, so that an idle
@@ -111,6 +113,8 @@ struct stream_traits<tcp_socket> {
         socket.shutdown(asio::socket_base::shutdown_send, ignored);
         return true;
     }
+
+    static void end_follows(tcp_socket& socket) noexcept { socket.end_follows(); }
 
     static void close(tcp_socket& socket) noexcept { socket.close(); }
 };

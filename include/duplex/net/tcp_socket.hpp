@@ -62,6 +62,7 @@ public:
         : executor_{other.executor_}
         , handle_{std::exchange(other.handle_, -1)}
         , keeps_delay_{other.keeps_delay_}
+        , end_follows_{other.end_follows_}
         , layers_{std::move(other.layers_)} {}
     tcp_socket& operator=(tcp_socket&& other) noexcept {
         if (this == &other) return *this;
@@ -69,6 +70,7 @@ public:
         executor_ = other.executor_;
         handle_ = std::exchange(other.handle_, -1);
         keeps_delay_ = other.keeps_delay_;
+        end_follows_ = other.end_follows_;
         layers_ = std::move(other.layers_);
         return *this;
     }
@@ -145,8 +147,7 @@ public:
 
     [[nodiscard]] DUPLEX_ALWAYS_INLINE std::size_t write_plain(asio::const_buffer from,
                                                                std::error_code& error) noexcept {
-        return retried([&] { return ::send(handle_, from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL); },
-                       error);
+        return retried([&] { return ::send(handle_, from.data(), from.size(), write_flags()); }, error);
     }
 
     /// The same for several buffers, the first 64 of them.
@@ -167,8 +168,12 @@ public:
         msghdr message{};
         message.msg_iov = parts.data();
         message.msg_iovlen = count;
-        return retried([&] { return ::sendmsg(handle_, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }, error);
+        return retried([&] { return ::sendmsg(handle_, &message, write_flags()); }, error);
     }
+
+    /// Tells that nothing is written behind what is written now, up to a `shutdown` that is called at once:
+    /// both may leave in one segment.
+    void end_follows() noexcept { end_follows_ = true; }
 
     std::error_code shutdown(asio::socket_base::shutdown_type what, std::error_code& error) noexcept {
         return error = result(::shutdown(handle_, static_cast<int>(what)));
@@ -192,6 +197,10 @@ public:
 private:
     [[nodiscard]] DUPLEX_NEVER_INLINE static std::error_code result(int returned) noexcept {
         return returned == 0 ? std::error_code{} : std::error_code{errno, asio::error::get_system_category()};
+    }
+
+    [[nodiscard]] DUPLEX_ALWAYS_INLINE int write_flags() const noexcept {
+        return MSG_DONTWAIT | MSG_NOSIGNAL | (end_follows_ ? MSG_MORE : 0);
     }
 
     template <class Call>
@@ -243,6 +252,7 @@ private:
     executor_type executor_;
     native_handle_type handle_ = -1;
     bool keeps_delay_ = false;
+    bool end_follows_ = false;
     detail::layer_stack layers_;
 };
 

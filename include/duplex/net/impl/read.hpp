@@ -318,6 +318,12 @@ message connection_state<Stream>::own(const event& found) {
 
 template <class Stream>
 void connection_state<Stream>::on_event(const event& found) {
+    if (found.what == event::kind::closed || found.what == event::kind::failed) {
+        open_.store(false, std::memory_order_release);
+        // RFC 6455 7.1.1: where it is ours to end, that may go along with the Close.
+        if constexpr (requires { traits::end_follows(stream_); })
+            if (session_.transport() == transport_step::finish) traits::end_follows(stream_);
+    }
     switch (found.what) {
     case event::kind::pong: {
         if (found.payload.empty()) return time_keepalive();
@@ -338,7 +344,6 @@ void connection_state<Stream>::on_event(const event& found) {
         return;
     }
     case event::kind::closed: {
-        open_.store(false, std::memory_order_release);
         if (auto* const end = result()) {
             end->code = found.code;
             (void)nothrow([&] { end->reason = found.text(); });
@@ -350,7 +355,6 @@ void connection_state<Stream>::on_event(const event& found) {
         return;
     }
     case event::kind::failed:
-        open_.store(false, std::memory_order_release);
         if (auto* const end = result()) end->error = session_error();
         return;
     default: return;
