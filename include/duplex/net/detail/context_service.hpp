@@ -96,6 +96,7 @@ public:
 
     /// The set that polled connections of an `io_context` wait in; made by the first of them. On its thread.
     void use(poll_set& polls) noexcept { polls_ = &polls; }
+    [[nodiscard]] bool has_polls() const noexcept { return polls_ != nullptr; }
     [[nodiscard]] poll_set& polls() const noexcept { return *polls_; }
 
     /// Options that all connections share which have the same: most have.

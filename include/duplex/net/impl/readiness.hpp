@@ -9,9 +9,9 @@ namespace duplex::detail {
 template <class Stream>
 void connection_state<Stream>::watch() {
     if constexpr (polled) {
-        auto& polls = asio::use_service<poll_set>(context_of(stream_.get_executor()));
-        service_->use(polls);
-        const auto error = polls.add(stream_.native_handle(), *this);
+        if (!service_->has_polls())
+            service_->use(asio::use_service<poll_set>(context_of(stream_.get_executor())));
+        const auto error = service_->polls().add(stream_.native_handle(), *this);
         if (!error) return;
         // The first to use the connection is told why.
         remember(error);
