@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -420,6 +421,26 @@ TEST_CASE("bytes that are no TLS end the connection, in a handshake and behind i
     // The peer is told, and why.
     pair.run();
     CHECK(pair.client.error);
+}
+
+TEST_CASE("the rest of a record is waited for, and not asked for again and again") {
+    scripted_pair pair;
+    const bool later = GENERATE(false, true);
+    const auto part = GENERATE(as<std::size_t>{}, 1, 4, 5, 6, 50);
+    CAPTURE(later, part);
+    if (later) pair.run();
+    pair.client.send(sample_text(100));
+    REQUIRE(pair.client.step());
+    const auto rest = std::exchange(pair.to_server.bytes, pair.to_server.bytes.substr(0, part)).substr(part);
+    int steps = 0;
+    while (steps < 10 && pair.server.step())
+        ++steps;
+    CHECK(steps <= 2);
+    CHECK_FALSE(pair.server.layer->unread());
+    pair.to_server.bytes = rest;
+    pair.to_server.told = false;
+    pair.run();
+    CHECK(pair.server.received == sample_text(100));
 }
 
 TEST_CASE("a read into no room says nothing of what there is") {

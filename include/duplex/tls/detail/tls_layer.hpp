@@ -48,8 +48,8 @@ public:
             const openssl_errors errors;
             if (SSL_do_handshake(ssl_.get()) != 1 && !starved_) fail();
         }
-        // The first bytes of the application may have come along.
-        unread_ = left_off_ || has_input();
+        // The first bytes of the application may have come along. OpenSSL may hold a part of a record, too.
+        unread_ = left_off_ || (!starved_ && has_input());
         // An alert goes out as well, as far as that is possible.
         const bool sent = send();
         if (failure_) {
