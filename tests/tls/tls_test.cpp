@@ -4,6 +4,7 @@
 #include "support/certificates.hpp"
 #include "support/loopback.hpp"
 #include "support/tls_pair.hpp"
+#include "support/tls_script.hpp"
 #include "support/wss_server.hpp"
 
 #include <duplex/net/connect.hpp>
@@ -179,6 +180,22 @@ TEST_CASE("each thing that is wrong with a certificate has its own error and wor
         options.tls.ca_pem = "nonsense";
         CHECK(try_out(server, io, options).error == errc::tls_ca_invalid);
     }
+}
+
+TEST_CASE("a chain of certificates may be long, and is nothing to hold against who sent it") {
+    const int newest = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+    auto server = as_localhost();
+    // OpenSSL takes up to 100 KiB of them.
+    while (server.certificate_pem.size() < 100'000)
+        server.certificate_pem += test_authority().pem;
+    scripted_pair pair{up_to(newest, client_with(trusting())), server_with(server)};
+    pair.run();
+    CHECK(pair.to_client.passed.size() > 65'536);
+    REQUIRE(pair.established());
+    pair.server.send("well");
+    pair.run();
+    CHECK(pair.client.received == "well");
+    CHECK_FALSE(pair.client.error);
 }
 
 TEST_CASE("TLS spoken by one side only fails with words on both") {

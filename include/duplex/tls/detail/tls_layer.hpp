@@ -59,6 +59,8 @@ public:
         if (!sent) return progress::wants_write;
         // Only now: the peer may be waiting for the last of it.
         established_ = SSL_is_init_finished(ssl_.get()) == 1;
+        // What it took to come here, long chains of certificates say, is nothing to hold against the peer.
+        if (established_) unheard_ = 0;
         return established_ ? progress::done : progress::wants_read;
     }
 
@@ -278,8 +280,8 @@ private:
         });
     }
 
-    /// The peer has said that it ends (RFC 8446 6.1). A fatal alert sets the same flag, but behind one the
-    /// handshake counts as unfinished.
+    /// The peer has said that it ends (RFC 8446 6.1), and not in the middle of a message. A fatal alert sets
+    /// the same flag, but behind one, too, the handshake counts as unfinished.
     [[nodiscard]] bool closed() const noexcept {
         return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0 &&
                SSL_is_init_finished(ssl_.get()) == 1;
